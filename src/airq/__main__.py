@@ -1,0 +1,5 @@
+"""`python -m airq` is `airq`."""
+
+from airq.cli import main
+
+main()

@@ -1,0 +1,77 @@
+"""What tells caches how long an answer holds, when it is still current, and what drops it."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from airq import __version__
+from airq.domain.queries import Format, Query
+
+STALE_WHILE_REVALIDATE_SECONDS = 60
+STALE_IF_ERROR_SECONDS = 86_400
+MOST_PAIRS = 64
+"""Tags of single station-months in one answer; beyond that coarser ones do."""
+
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+
+
+def entity_tag(path: str, query: str, form: Format, version: int) -> str:
+    """Return the ETag of a representation: of what was asked, its format and the data's version.
+
+    It is weak, because the same data may leave compressed or not (RFC 9110, 8.8.3).
+    """
+    return f'W/"{version:x}-{_digest(path, query, form)}"'
+
+
+def known_versions(if_none_match: str, path: str, query: str, form: Format) -> list[int] | None:
+    """Return the data versions in an If-None-Match header that belong to this query; None for `*`."""
+    if if_none_match.strip() == "*":
+        return None
+    digest = _digest(path, query, form)
+    versions = []
+    for opaque in _TAG.findall(if_none_match):
+        version, _, of = opaque.partition("-")
+        if of == digest and re.fullmatch(r"[0-9a-f]{1,15}", version):
+            versions.append(int(version, 16))
+    return versions
+
+
+def _digest(path: str, query: str, form: Format) -> str:
+    text = "\n".join((__version__, path, query, form))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def cache_control(max_age_seconds: int, shared_max_age_seconds: int) -> str:
+    """Return the Cache-Control of an answer: short for browsers, longer for caches that are purged."""
+    return (
+        f"public, max-age={max_age_seconds}, s-maxage={shared_max_age_seconds}, "
+        f"stale-while-revalidate={STALE_WHILE_REVALIDATE_SECONDS}, "
+        f"stale-if-error={STALE_IF_ERROR_SECONDS}"
+    )
+
+
+def cache_tags(query: Query) -> str:
+    """Return the Cache-Tag of a listing: what was asked for, not what was found.
+
+    So an answer falls too when a month or station that it asks for gets its first rows. A load drops,
+    for each station and month that it touched, the pair `station/month`, the station, the month and
+    `all`; which of them an answer carries depends on how closely it asks.
+    """
+    months = query.range.months()
+    names = [station_tag(station) for station in query.stations]
+    if names and months is not None and len(names) * len(months) <= MOST_PAIRS:
+        return ",".join(f"{name}/{month:%Y-%m}" for name in names for month in months)
+    if names and len(names) <= MOST_PAIRS:
+        return ",".join(names)
+    if months is not None and len(months) <= MOST_PAIRS:
+        return ",".join(f"m:{month:%Y-%m}" for month in months)
+    return "all"
+
+
+def station_tag(station: str) -> str:
+    """Return the tag of everything that was asked for by a station's name."""
+    return f"s:{quote(station, safe='')}"
+
+
+NOT_STORED: Mapping[str, str] = {"cache-control": "no-store"}

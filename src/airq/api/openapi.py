@@ -1,0 +1,249 @@
+"""The OpenAPI 3.1 document, made of the same tables that the API works by."""
+
+from functools import cache
+from typing import Any
+
+from airq import __version__
+from airq.api import routes
+from airq.api.parameters import Parameter
+from airq.api.problems import KINDS, MEDIA_TYPE
+from airq.domain.pollutants import POLLUTANTS
+
+TITLE = "airq"
+SUMMARY = "Measurements of air quality"
+DESCRIPTION = """\
+Measurements of air pollutants by station and time.
+
+Every value equals the double-precision number in the source; a missing one is `null`. Times are UTC with
+milliseconds. Listings are ordered by time, then station, and continue at `links.next`. Every error is a
+problem in the form of RFC 9457 and says what is allowed.
+"""
+
+
+@cache
+def document() -> dict[str, Any]:
+    """Return the document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": TITLE,
+            "summary": SUMMARY,
+            "description": DESCRIPTION,
+            "version": __version__,
+        },
+        "servers": [{"url": "/"}],
+        "paths": {
+            "/air_quality": _get(
+                "listMeasurements",
+                "List measurements",
+                "Measurements by time and station, filtered, in pages (JSON) or whole (CSV, NDJSON).",
+                _listing(),
+                parameters=routes.LISTING,
+                problems=("unknown-station", "not-acceptable"),
+            ),
+            "/air_quality/latest": _get(
+                "listLatestMeasurements",
+                "Each station's newest measurement",
+                "One measurement a station, by station.",
+                _listing(),
+                parameters=routes.LATEST,
+                problems=("unknown-station", "not-acceptable"),
+            ),
+            "/stations": _get(
+                "listStations",
+                "List stations",
+                "All stations by name, with the span and number of their measurements.",
+                _json("Stations"),
+                problems=("not-acceptable",),
+            ),
+            "/stations/{station}": _get(
+                "getStation",
+                "One station",
+                "A station's span and number of measurements.",
+                _json("StationAnswer"),
+                problems=("unknown-station", "not-acceptable"),
+                path_parameter="station",
+            ),
+            "/pollutants": _get(
+                "listPollutants",
+                "List pollutants",
+                "The pollutants of every measurement and their units.",
+                _json("Pollutants"),
+                problems=("not-acceptable",),
+                database=False,
+            ),
+            "/livez": _get(
+                "isAlive",
+                "Liveness",
+                "The process lives. Touches nothing else.",
+                _json("Status"),
+                cached=False,
+                database=False,
+            ),
+            "/readyz": _get(
+                "isReady",
+                "Readiness",
+                "The database answers and its schema serves this version.",
+                _json("Status"),
+                cached=False,
+            ),
+        },
+        "components": {"schemas": _schemas()},
+    }
+
+
+def _get(
+    operation: str,
+    summary: str,
+    description: str,
+    content: dict[str, Any],
+    *,
+    parameters: tuple[Parameter, ...] = (),
+    problems: tuple[str, ...] = (),
+    path_parameter: str | None = None,
+    cached: bool = True,
+    database: bool = True,
+) -> dict[str, Any]:
+    listed = [_parameter(parameter) for parameter in parameters]
+    if path_parameter:
+        listed.append(
+            {
+                "name": path_parameter,
+                "in": "path",
+                "required": True,
+                "description": "A station's name.",
+                "schema": {"type": "string", "minLength": 1},
+                "example": "aq_salvia",
+            }
+        )
+    responses: dict[str, Any] = {
+        "200": {"description": "What was asked for.", "content": content, "headers": _HEADERS}
+    }
+    if cached:
+        responses["304"] = {"description": "What the client has is current (If-None-Match)."}
+    general = ("bad-request", "uri-too-long", "headers-too-large", "internal-error")
+    kinds = [*general, *problems, *(("database-unavailable",) if database else ())]
+    for kind in kinds:
+        status = str(KINDS[kind][0])
+        responses[status] = {
+            "description": KINDS[kind][1] if status != "400" else "The request can't be understood",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+    return {
+        "get": {
+            "operationId": operation,
+            "summary": summary,
+            "description": description,
+            "parameters": listed,
+            "responses": dict(sorted(responses.items())),
+        }
+    }
+
+
+_HEADERS = {
+    "X-Request-ID": {
+        "description": "The request's number in the logs; the one sent, if it is well-formed.",
+        "schema": {"type": "string"},
+    }
+}
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    schema = dict(parameter.schema)
+    described: dict[str, Any] = {
+        "name": parameter.name,
+        "in": "query",
+        "description": parameter.description,
+        "schema": {"type": "array", "items": schema, "minItems": 1} if parameter.repeatable else schema,
+    }
+    if parameter.repeatable:
+        described |= {"style": "form", "explode": True, "example": [parameter.example]}
+    else:
+        described["example"] = parameter.example
+    return described
+
+
+def _json(schema: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+
+
+def _listing() -> dict[str, Any]:
+    text = {"schema": {"type": "string"}}
+    return _json("Measurements") | {"text/csv": text, "application/x-ndjson": text}
+
+
+def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": required | (optional or {}),
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    time = {"type": "string", "format": "date-time", "example": "2016-10-01T00:00:00.004Z"}
+    optional_time = {"type": ["string", "null"], "format": "date-time"}
+    link = {"type": "string", "format": "uri-reference"}
+    text, count = {"type": "string"}, {"type": "integer", "minimum": 0}
+    values = {
+        pollutant.name: {
+            "type": ["number", "null"],
+            "description": f"{pollutant.label} ({pollutant.formula}) in {pollutant.unit}",
+        }
+        for pollutant in POLLUTANTS
+    }
+    station = _object(
+        {
+            "station": text,
+            "measurements": count,
+            "first": optional_time,
+            "last": optional_time,
+            "links": _object({"self": link, "air_quality": link}),
+        }
+    )
+    return {
+        "Measurement": _object({"timestamp": time, "station": text}, values),
+        "Measurements": _object(
+            {
+                "data": {"type": "array", "items": {"$ref": "#/components/schemas/Measurement"}},
+                "meta": _object(
+                    {
+                        "units": {"type": "object", "additionalProperties": text},
+                        "count": count,
+                    },
+                    {"limit": count},
+                ),
+                "links": _object({"self": link, "next": {"type": ["string", "null"]}}),
+            }
+        ),
+        "Station": station,
+        "Stations": _object(
+            {
+                "data": {"type": "array", "items": {"$ref": "#/components/schemas/Station"}},
+                "meta": _object({"count": count}),
+                "links": _object({"self": link}),
+            }
+        ),
+        "StationAnswer": _object(
+            {"data": {"$ref": "#/components/schemas/Station"}, "links": _object({"self": link})}
+        ),
+        "Pollutants": _object(
+            {
+                "data": {
+                    "type": "array",
+                    "items": _object({"pollutant": text, "formula": text, "label": text, "unit": text}),
+                },
+                "meta": _object({"count": count}),
+                "links": _object({"self": link}),
+            }
+        ),
+        "Status": _object({"status": text, "version": text}),
+        "Problem": _object(
+            {"type": link, "title": text, "status": count, "detail": text, "request_id": text},
+            {
+                "parameter": text,
+                "value": text,
+                "allowed": {"type": ["string", "array"], "items": text},
+            },
+        ),
+    }

@@ -1,0 +1,392 @@
+"""The API's routes: each handler parses, calls the store, renders."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from airq import __version__
+from airq.api import caching
+from airq.api.envelope import served
+from airq.api.parameters import (
+    CURSOR,
+    FORMAT,
+    FROM,
+    LIMIT,
+    MOST_STATIONS,
+    ORDER,
+    POLLUTANT,
+    STATION,
+    TO,
+    Parameter,
+    check_range,
+    invalid,
+    read_parameters,
+)
+from airq.api.problems import Problem
+from airq.api.representations import (
+    MEDIA_TYPES,
+    encode_json,
+    negotiate,
+    render_head,
+    render_page,
+    render_rows,
+)
+from airq.domain.instants import format_instant
+from airq.domain.pollutants import NAMES, POLLUTANTS
+from airq.domain.queries import Cursor, ForeignCursor, Format, Query, TimeRange
+from airq.domain.stations import Station
+from airq.store.measurements import Measurements, Page
+from airq.telemetry.events import DatabaseFound, DatabaseLost, Telemetry
+
+LISTING = (STATION, POLLUTANT, FROM, TO, ORDER, LIMIT, CURSOR, FORMAT)
+LATEST = (STATION, POLLUTANT, FORMAT)
+FORMATS: tuple[Format, ...] = ("json", "csv", "ndjson")
+
+
+@dataclass
+class Service:
+    """What the handlers work with.
+
+    Args:
+        store: where measurements are read.
+        telemetry: hears when the database is lost and found.
+        cache_control: the Cache-Control of good answers.
+    """
+
+    store: Measurements
+    telemetry: Telemetry
+    cache_control: str
+    draining: bool = False
+    """Set when the process was asked to stop."""
+    _lost_at: float | None = field(default=None, init=False)
+
+    def database_answered(self) -> None:
+        """Note that the database works."""
+        if self._lost_at is not None:
+            self.telemetry.emit(DatabaseFound(round(time.monotonic() - self._lost_at, 3)))
+            self._lost_at = None
+
+    def database_failed(self, reason: str) -> None:
+        """Note that the database does not work."""
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            self.telemetry.emit(DatabaseLost(reason))
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+async def air_quality(request: Request) -> Response:
+    """Answer a listing of measurements."""
+    service = _service(request)
+    query = _read_query(request)
+    await _check_stations(service, query.stations)
+    if query.limit is None:
+        return await _answer_export(request, service, query)
+    path, canonical = "/air_quality", query.canonical()
+    known = _known_versions(request, path, canonical, query.format)
+    page = (
+        Page(await service.store.version(query), None, more=False)
+        if known is None
+        else await service.store.page(query, known)
+    )
+    service.database_answered()
+    headers = _cached(service, path, canonical, query.format, page.version)
+    headers["cache-tag"] = caching.cache_tags(query)
+    if page.rows is None:
+        return Response(status_code=304, headers=headers)
+    links = {"self": _link(path, canonical), "next": None}
+    if page.more:
+        links["next"] = _link(path, query.behind(*page.rows[-1][:2]).canonical())
+        headers["link"] = f'<{links["next"]}>; rel="next"'
+    served(request.scope).rows = len(page.rows)
+    if query.format == "json":
+        body = render_page(query, page.rows, links, query.limit)
+    else:
+        head = render_head(query.format, query.pollutants)
+        body = head + render_rows(query.format, page.rows, query.pollutants)
+    return Response(body, headers=headers | _named(query.format))
+
+
+async def _answer_export(request: Request, service: Service, query: Query) -> Response:
+    path, canonical = "/air_quality", query.canonical()
+    known = _known_versions(request, path, canonical, query.format)
+    version = await service.store.version(query)
+    headers = _cached(service, path, canonical, query.format, version)
+    headers["cache-tag"] = caching.cache_tags(query)
+    if known is None or version in known:
+        return Response(status_code=304, headers=headers)
+    if request.method == "HEAD":
+        return Response(headers=headers | _named(query.format))
+    return Export(service, query, headers | _named(query.format))
+
+
+class Export(Response):
+    """Every row of a query, sent chunk by chunk while they are read from one snapshot."""
+
+    def __init__(self, service: Service, query: Query, headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+        self._service, self._query = service, query
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer; a fault before the first row is answered like that of any request."""
+        form, pollutants = self._query.format, self._query.pollutants
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            async with self._service.store.export(self._query) as chunks:
+                first: list[Any] = await anext(chunks, [])
+                self._service.database_answered()
+                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                head = render_head(form, pollutants)
+                body = head + render_rows(form, first, pollutants)
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                served(scope).rows += len(first)
+                async for rows in chunks:
+                    if gone.done():
+                        served(scope).error = "client-gone"
+                        return
+                    body = render_rows(form, rows, pollutants)
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+                    served(scope).rows += len(rows)
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            with suppress(asyncio.CancelledError):
+                await gone
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def latest(request: Request) -> Response:
+    """Answer with each station's newest measurement."""
+    service = _service(request)
+    values = read_parameters(request.scope["query_string"], LATEST)
+    query = Query(
+        stations=_stations(values),
+        pollutants=_pollutants(values),
+        format=_format(request, values, FORMATS),
+        limit=None,
+    )
+    await _check_stations(service, query.stations)
+    path, canonical = "/air_quality/latest", replace(query, limit=1000).canonical()
+    canonical = canonical.replace("limit=1000", "").strip("&").replace("&&", "&")
+    known = _known_versions(request, path, canonical, query.format)
+    version, rows = await service.store.latest(query.stations, query.pollutants)
+    service.database_answered()
+    headers = _cached(service, path, canonical, query.format, version)
+    headers["cache-tag"] = caching.cache_tags(query)
+    if known is None or version in known:
+        return Response(status_code=304, headers=headers)
+    served(request.scope).rows = len(rows)
+    if query.format == "json":
+        links = {"self": _link(path, canonical), "next": None}
+        body = render_page(query, rows, links, None)
+    else:
+        head = render_head(query.format, query.pollutants)
+        body = head + render_rows(query.format, rows, query.pollutants)
+    return Response(body, headers=headers | _named(query.format))
+
+
+async def stations(request: Request) -> Response:
+    """Answer with all stations."""
+    service = _service(request)
+    _json_alone(request)
+    version, found = await service.store.stations()
+    service.database_answered()
+    return _json(
+        request,
+        service,
+        "/stations",
+        version,
+        {"data": [_station(station) for station in found], "meta": {"count": len(found)}},
+    )
+
+
+async def station(request: Request) -> Response:
+    """Answer with one station."""
+    service = _service(request)
+    _json_alone(request)
+    name = request.path_params["station"]
+    if "\0" in name:
+        raise _unknown_station(name)
+    version, found = await service.store.stations([name])
+    service.database_answered()
+    if not found:
+        raise _unknown_station(name)
+    body = {"data": _station(found[0])}
+    return _json(request, service, _station(found[0])["links"]["self"], version, body)
+
+
+async def pollutants(request: Request) -> Response:
+    """Answer with the pollutants and their units."""
+    _json_alone(request)
+    data = [{"pollutant": p.name, "formula": p.formula, "label": p.label, "unit": p.unit} for p in POLLUTANTS]
+    return _json(request, _service(request), "/pollutants", 0, {"data": data, "meta": {"count": len(data)}})
+
+
+async def livez(request: Request) -> Response:
+    """Answer that the process lives; touches nothing."""
+    read_parameters(request.scope["query_string"], ())
+    return _status({"status": "alive", "version": __version__})
+
+
+async def readyz(request: Request) -> Response:
+    """Answer whether requests can be served: the database answers, and its schema will do."""
+    read_parameters(request.scope["query_string"], ())
+    service = _service(request)
+    if service.draining:
+        raise Problem("draining", "This process is shutting down.", headers={"retry-after": "5"})
+    reason = await service.store.check()
+    service.database_answered()
+    if reason is not None:
+        raise Problem("schema-too-old", f"The database can't serve: {reason}.")
+    return _status({"status": "ready", "version": __version__})
+
+
+async def root(request: Request) -> Response:
+    """Lead to the documentation."""
+    read_parameters(request.scope["query_string"], ())
+    return RedirectResponse("/docs", status_code=302, headers=dict(caching.NOT_STORED))
+
+
+def _read_query(request: Request) -> Query:
+    values = read_parameters(request.scope["query_string"], LISTING)
+
+    def one(parameter: Parameter, default: Any) -> Any:
+        return values[parameter.name][0] if parameter.name in values else default
+
+    time_range = TimeRange(one(FROM, None), one(TO, None))
+    check_range(time_range.start, time_range.end)
+    form = _format(request, values, FORMATS)
+    query = Query(
+        stations=_stations(values),
+        pollutants=_pollutants(values),
+        range=time_range,
+        order=one(ORDER, "asc"),
+        limit=one(LIMIT, Query.limit if form == "json" else None),
+        format=form,
+    )
+    text = one(CURSOR, None)
+    if text is None:
+        return query
+    try:
+        return replace(query, cursor=Cursor.decode(text, query.filters()))
+    except ForeignCursor:
+        raise Problem(
+            "foreign-cursor",
+            "The cursor belongs to a query with other filters. Send it with the same station, from, "
+            "to and order that it came with (links.next has them all), or leave it out to begin anew.",
+            {"parameter": "cursor", "value": text[:200]},
+        ) from None
+    except ValueError:
+        raise invalid(CURSOR, text) from None
+
+
+def _stations(values: Mapping[str, list[str]]) -> tuple[str, ...]:
+    names = tuple(sorted(set(values.get("station", ()))))
+    if len(names) > MOST_STATIONS:
+        raise Problem(
+            "invalid-parameter",
+            f"{len(names)} stations are asked for; {MOST_STATIONS} at a time are served.",
+            {"parameter": "station", "allowed": f"at most {MOST_STATIONS} times"},
+        )
+    return names
+
+
+def _pollutants(values: Mapping[str, list[str]]) -> tuple[str, ...]:
+    asked = values.get("pollutant", NAMES)
+    return tuple(name for name in NAMES if name in asked)
+
+
+def _format(request: Request, values: Mapping[str, list[Any]], offered: tuple[Format, ...]) -> Format:
+    if "format" in values:
+        form: Format = values["format"][0]
+        return form
+    return negotiate(request.headers.get("accept", ""), offered)
+
+
+def _json_alone(request: Request) -> None:
+    read_parameters(request.scope["query_string"], ())
+    negotiate(request.headers.get("accept", ""), ("json",))
+
+
+async def _check_stations(service: Service, names: tuple[str, ...]) -> None:
+    unknown = await service.store.unknown_stations(names)
+    if unknown:
+        raise _unknown_station(unknown[0])
+
+
+def _unknown_station(name: str) -> Problem:
+    return Problem(
+        "unknown-station",
+        f"No station is called “{name[:200]}”; /stations lists them all.",
+        {"parameter": "station", "value": name[:200], "allowed": "a name that /stations lists"},
+    )
+
+
+def _known_versions(request: Request, path: str, query: str, form: Format) -> list[int] | None:
+    header = request.headers.get("if-none-match", "")
+    return caching.known_versions(header, path, query, form) if header else []
+
+
+def _cached(service: Service, path: str, query: str, form: Format, version: int) -> dict[str, str]:
+    return {
+        "etag": caching.entity_tag(path, query, form, version),
+        "cache-control": service.cache_control,
+        "vary": "Accept, Accept-Encoding",
+    }
+
+
+def _named(form: Format) -> dict[str, str]:
+    headers = {"content-type": MEDIA_TYPES[form]}
+    if form == "csv":
+        headers["content-disposition"] = 'inline; filename="air_quality.csv"'
+    return headers
+
+
+def _link(path: str, query: str) -> str:
+    return f"{path}?{query}" if query else path
+
+
+def _station(station: Station) -> dict[str, Any]:
+    name = caching.station_tag(station.name)[2:]
+    return {
+        "station": station.name,
+        "measurements": station.measurements,
+        "first": None if station.first is None else format_instant(station.first),
+        "last": None if station.last is None else format_instant(station.last),
+        "links": {"self": f"/stations/{name}", "air_quality": f"/air_quality?station={name}"},
+    }
+
+
+def _json(request: Request, service: Service, path: str, version: int, content: dict[str, Any]) -> Response:
+    known = _known_versions(request, path, "", "json")
+    headers = _cached(service, path, "", "json", version)
+    headers["cache-tag"] = "all"
+    if known is None or version in known:
+        return Response(status_code=304, headers=headers)
+    body = encode_json({**content, "links": {"self": path}})
+    return Response(body, headers=headers | _named("json"))
+
+
+def _status(content: dict[str, str]) -> Response:
+    return Response(
+        encode_json(content),
+        headers=dict(caching.NOT_STORED) | {"content-type": "application/json"},
+    )

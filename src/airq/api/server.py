@@ -1,0 +1,127 @@
+"""The API's process: listens, and stops without losing a request."""
+
+import asyncio
+import os
+import signal
+import socket
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server.embed import Server
+
+from airq.api.envelope import Envelope
+from airq.api.routes import Service
+from airq.domain.errors import ConfigurationError
+from airq.telemetry.events import ServiceDraining, ServiceStopped
+
+BACKLOG = 1024
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Where to listen and how to stop.
+
+    Args:
+        drain_seconds: how long readiness fails, and requests are still taken, before the port closes.
+        shutdown_seconds: how long running requests may take to finish behind that.
+    """
+
+    host: str
+    port: int
+    drain_seconds: float
+    shutdown_seconds: float
+
+    @property
+    def url(self) -> str:
+        """Where a browser on this machine finds it."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
+        return f"http://{host}:{self.port}"
+
+
+def check_port(host: str, port: int, variable: str) -> None:
+    """Refuse a port that can't be had, before any long work begins.
+
+    Raises:
+        ConfigurationError: another program listens there, or the address is none of this machine's.
+    """
+    try:
+        [family, kind, protocol, _, address] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except OSError as error:
+        raise ConfigurationError(
+            f"can't listen on {host}:{port}: {(error.strerror or str(error)).lower()}; "
+            f"choose another port with {variable}"
+        ) from None
+
+
+async def serve(
+    application: Envelope, service: Service, listener: Listener, on_started: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+
+    Readiness fails first, so that whoever sends requests looks elsewhere; the port closes when that
+    has had its time; the requests that run by then finish.
+    """
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Future[str] = loop.create_future()
+
+    def on_signal(received: signal.Signals) -> None:
+        if asked.done():
+            os._exit(128 + received)
+        asked.set_result(received.name)
+
+    for received in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(received, on_signal, received)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        server = Server(
+            application,
+            address=listener.host,
+            port=listener.port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            websockets=False,
+            backlog=BACKLOG,
+            log_enabled=False,
+        )
+    serving = asyncio.create_task(server.serve())
+    await _listening(listener, serving)
+    on_started()
+    await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
+    if not asked.done():
+        await serving
+        raise ConfigurationError(f"the server on {listener.url} ended by itself")
+    service.draining = True
+    service.telemetry.emit(ServiceDraining(asked.result(), listener.drain_seconds))
+    await asyncio.sleep(listener.drain_seconds)
+    server.stop()  # type: ignore[no-untyped-call]
+    deadline = loop.time() + listener.shutdown_seconds
+    while application.running and loop.time() < deadline:  # noqa: ASYNC110 polled so that counting stays plain
+        await asyncio.sleep(0.02)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(serving, max(deadline - loop.time(), 1))
+    service.telemetry.emit(ServiceStopped(application.running))
+
+
+async def _listening(listener: Listener, serving: "asyncio.Task[None]") -> None:
+    """Wait until the port answers."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host)  # noqa: S104
+    for _ in range(500):
+        if serving.done():
+            await serving
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection(host, listener.port)
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            return
+        await asyncio.sleep(0.02)
+    raise ConfigurationError(f"{listener.url} does not answer after 10 s")

@@ -1,0 +1,174 @@
+"""Settings: read from the environment in one place, checked, frozen, with secrets masked."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from airq.domain.errors import ConfigurationError
+
+T = TypeVar("T")
+
+
+class DatabaseUrl(str):
+    """A PostgreSQL URL whose printed form hides the password."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"DatabaseUrl({self.masked})"
+
+    @property
+    def masked(self) -> str:
+        """The URL with *** for the password."""
+        masked = re.sub(r"(?<=//)([^/@]*?):[^/@]*@", r"\1:***@", self)
+        return re.sub(r"([?&]password=)[^&]*", r"\1***", masked)
+
+
+def _url(text: str) -> DatabaseUrl:
+    if urlsplit(text).scheme not in ("postgresql", "postgres"):
+        raise ValueError("a URL of the form postgresql://user:password@host:5432/database")
+    return DatabaseUrl(text)
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,9}", text) or not least <= int(text) <= most:
+            raise ValueError(f"a whole number from {least:,} to {most:,}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,3})?", text) or float(text) > most:
+            raise ValueError(f"a number of seconds from 0 to {most:g}")
+        return float(text)
+
+    return parse
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError("one of " + ", ".join(allowed))
+        return text.lower()
+
+    return parse
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _setting(name: str, parse: Callable[[str], T], meaning: str, default: T | None = None) -> Any:
+    """Declare a field that is read from an environment variable."""
+    return field(default=default, metadata={"name": name, "parse": parse, "help": meaning})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be set from outside; each field's documentation is its `help`."""
+
+    database_url: DatabaseUrl | None = _setting(
+        "AIRQ_DATABASE_URL",
+        _url,
+        "PostgreSQL that airq works on, as its owner; left out, airq starts one of its own.",
+    )
+    loader_url: DatabaseUrl | None = _setting(
+        "AIRQ_LOADER_URL", _url, "The same database for `load`; AIRQ_DATABASE_URL if left out."
+    )
+    reader_url: DatabaseUrl | None = _setting(
+        "AIRQ_READER_URL", _url, "The same database for `serve`; AIRQ_DATABASE_URL if left out."
+    )
+    data_directory: str | None = _setting(
+        "AIRQ_DATA_DIRECTORY", _text, "Where the PostgreSQL of its own keeps its data."
+    )
+    host: str = _setting("AIRQ_HOST", _text, "Address to listen on.", "127.0.0.1")
+    port: int = _setting("AIRQ_PORT", _whole(1, 65535), "Port of the API.", 8080)
+    metrics_port: int = _setting(
+        "AIRQ_METRICS_PORT", _whole(1, 65535), "Port of the Prometheus metrics.", 9464
+    )
+    pool_size: int = _setting(
+        "AIRQ_POOL_SIZE", _whole(2, 500), "Most database connections of one API process.", 10
+    )
+    statement_timeout_seconds: float = _setting(
+        "AIRQ_STATEMENT_TIMEOUT_SECONDS",
+        _seconds(3600),
+        "A query that takes longer is ended and answered with 503; 0 for no limit.",
+        10.0,
+    )
+    drain_seconds: float = _setting(
+        "AIRQ_DRAIN_SECONDS",
+        _seconds(600),
+        "On SIGTERM: how long readiness fails before the port closes.",
+        0.0,
+    )
+    shutdown_seconds: float = _setting(
+        "AIRQ_SHUTDOWN_SECONDS",
+        _seconds(600),
+        "How long running requests may take to finish behind that.",
+        20.0,
+    )
+    max_age_seconds: int = _setting(
+        "AIRQ_MAX_AGE_SECONDS", _whole(0, 31_536_000), "How long a browser may keep an answer.", 60
+    )
+    shared_max_age_seconds: int = _setting(
+        "AIRQ_SHARED_MAX_AGE_SECONDS",
+        _whole(0, 31_536_000),
+        "How long a shared cache may keep an answer that no purge drops.",
+        600,
+    )
+    log_format: str = _setting(
+        "AIRQ_LOG_FORMAT",
+        _one_of("auto", "json", "text"),
+        "json, text, or auto: text on a terminal, else json.",
+        "auto",
+    )
+    log_requests: str = _setting(
+        "AIRQ_LOG_REQUESTS",
+        _one_of("all", "errors", "none"),
+        "Which requests are logged: all, errors (status 500 and above) or none.",
+        "all",
+    )
+
+    unknown: tuple[str, ...] = field(default=(), metadata={})
+    """AIRQ_ variables that are no settings: typing errors, or meant for other programs."""
+
+    @property
+    def for_loader(self) -> DatabaseUrl | None:
+        """The database as the loader reaches it."""
+        return self.loader_url or self.database_url
+
+    @property
+    def for_reader(self) -> DatabaseUrl | None:
+        """The database as the API reaches it."""
+        return self.reader_url or self.database_url
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from environment variables; an empty one counts as left out.
+
+    Raises:
+        ConfigurationError: variables have values that are not allowed; the message names all of them.
+    """
+    declared = {f.metadata["name"]: f for f in fields(Settings) if f.metadata}
+    values: dict[str, Any] = {}
+    faults, unknown = [], []
+    for name, text in environment.items():
+        if not name.startswith("AIRQ_") or not text:
+            continue
+        if name not in declared:
+            unknown.append(name)
+            continue
+        setting = declared[name]
+        try:
+            values[setting.name] = setting.metadata["parse"](text)
+        except ValueError as error:
+            shown = DatabaseUrl(text).masked if name.endswith("_URL") else text
+            faults.append(f"{name} is “{shown}”; it must be {error}")
+    if faults:
+        raise ConfigurationError("\n".join(faults))
+    return Settings(**values, unknown=tuple(sorted(unknown)))

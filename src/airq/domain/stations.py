@@ -1,0 +1,19 @@
+"""What is known about the stations."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Station:
+    """A place where air is measured, and the span of its measurements.
+
+    Args:
+        name: its identifier in the data.
+        measurements: how many there are.
+        first, last: time of the oldest and the newest one, milliseconds since 1970; None without any.
+    """
+
+    name: str
+    measurements: int
+    first: int | None
+    last: int | None

@@ -1,0 +1,141 @@
+"""Where a CSV comes from: a file, a URL or standard input, plain or packed with gzip."""
+
+import gzip
+import hashlib
+import io
+import shutil
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from airq.domain.errors import UnusableInput
+
+DOWNLOAD_TIMEOUT_SECONDS = 60
+_CHUNK = 1024 * 1024
+
+
+@dataclass
+class Source:
+    """A CSV that can be read more than once.
+
+    Args:
+        name: how people call it: the file's name, the URL without its secrets, or `-`.
+        path: where its bytes lie, as they came.
+        size: their number.
+    """
+
+    name: str
+    path: Path
+    size: int
+
+    @contextmanager
+    def open(self, on_bytes: Callable[[int], None] = lambda count: None) -> Iterator[BinaryIO]:
+        """Open the unpacked bytes; `on_bytes` hears of each part read, in bytes as they came.
+
+        Raises:
+            UnusableInput: while reading, where a gzip file is damaged or cut off.
+        """
+        with self.path.open("rb") as file:
+            counted = _Counted(file, on_bytes)
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if packed:
+                yield cast(BinaryIO, _Gzip(counted))
+            else:
+                yield cast(BinaryIO, io.BufferedReader(counted, _CHUNK))
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the bytes as they came, in hexadecimal."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Counted(io.RawIOBase):
+    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+        self._file, self._on_bytes = file, on_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        count = cast(io.BufferedReader, self._file).readinto(buffer)
+        self._on_bytes(count)
+        return count
+
+
+class _Gzip:
+    """Reads gzip, with its faults told in the words of this project."""
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self._file = gzip.GzipFile(fileobj=io.BufferedReader(raw, _CHUNK))
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except EOFError:
+            raise UnusableInput("the gzip file is cut off; fetch it again") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise UnusableInput(f"the gzip file is damaged ({error}); fetch it again") from None
+
+
+@contextmanager
+def open_source(place: str, stdin: BinaryIO) -> Iterator[Source]:
+    """Make a file, a URL (http or https) or `-` for standard input readable.
+
+    What comes from a URL or from standard input is kept in a temporary file meanwhile, because a load
+    may need to read it twice.
+
+    Raises:
+        UnusableInput: it can't be opened or fetched.
+    """
+    if place == "-":
+        with tempfile.NamedTemporaryFile(prefix="airq-", suffix=".csv") as file:
+            shutil.copyfileobj(stdin, file, _CHUNK)
+            yield _spooled("-", file)
+    elif place.lower().startswith(("http://", "https://")):
+        name = _without_secrets(place)
+        with tempfile.NamedTemporaryFile(prefix="airq-", suffix=".csv") as file:
+            _download(place, name, file)
+            yield _spooled(name, file)
+    else:
+        path = Path(place)
+        try:
+            with path.open("rb") as opened:
+                opened.peek(1)
+        except OSError as error:
+            raise UnusableInput(f"{place}: {error.strerror or error}") from None
+        yield Source(place, path, path.stat().st_size)
+
+
+def _spooled(name: str, file: "tempfile._TemporaryFileWrapper[bytes]") -> Source:
+    file.flush()
+    return Source(name, Path(file.name), file.tell())
+
+
+def _download(url: str, name: str, file: "tempfile._TemporaryFileWrapper[bytes]") -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "airq"})  # noqa: S310 checked by the caller
+    try:
+        with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:  # noqa: S310
+            shutil.copyfileobj(response, file, _CHUNK)
+            expected = response.headers.get("Content-Length")
+    except urllib.error.HTTPError as error:
+        raise UnusableInput(f"{name}: the server answered {error.code} {error.reason}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise UnusableInput(f"{name}: could not be fetched: {reason}") from None
+    if expected is not None and int(expected) != file.tell():
+        raise UnusableInput(f"{name}: {file.tell()} of {expected} bytes arrived; try again")
+
+
+def _without_secrets(url: str) -> str:
+    """Take the user, the password and the query, where tokens stand, out of a URL."""
+    parts = urllib.parse.urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))

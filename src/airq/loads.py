@@ -1,0 +1,285 @@
+"""A load from end to end: a source is read, sent to the store and entered in the ledger."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from typing import BinaryIO, Protocol
+
+from airq.domain.errors import AirqError, UnusableInput
+from airq.domain.tolerance import Tolerance
+from airq.ingest.lines import read_blocks
+from airq.ingest.reader import DEFAULT_MISSING, Batch, Reader, Reject, shorten
+from airq.ingest.sources import Source
+from airq.store import ledger
+from airq.store.connections import connected
+from airq.store.ledger import Load, RejectedRow, Touched
+from airq.store.loading import RepeatedRows, Transfer, describe, lock_loads
+from airq.store.undoing import undo
+
+BATCHES_AHEAD = 2
+"""Batches that are read while one is on its way to the database; each holds some 4 MiB of text."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read a file and what to put up with."""
+
+    timezone: tzinfo = UTC
+    missing: Sequence[float] = DEFAULT_MISSING
+    tolerance: Tolerance = Tolerance()
+
+
+class Watcher(Protocol):
+    """Told of a load's progress."""
+
+    def read(self, byte_count: int) -> None:
+        """So many further bytes of the source were read."""
+
+    def sent(self, rows: int) -> None:
+        """So many rows, of all that were read, are with the database."""
+
+    def notice(self, message: str) -> None:
+        """Something that a person should know and that is no fault."""
+
+
+class Refused(AirqError):
+    """A load was refused as a whole; `load` is its entry in the ledger."""
+
+    def __init__(self, message: str, load: Load) -> None:
+        super().__init__(message)
+        self.load = load
+
+
+async def load(url: str, source: Source, options: Options, watcher: Watcher) -> Load:
+    """Load one source.
+
+    Args:
+        url: the database as the loader reaches it.
+
+    Returns:
+        The ledger's entry; its outcome is "loaded" or "unchanged".
+
+    Raises:
+        Refused: the file is unusable or has too many rejected rows; the ledger says so too.
+        AirqError: the database failed; nothing of the load is visible.
+    """
+    async with connected(url, "airq load") as book, connected(url, "airq load") as data:
+        number = await ledger.begin(book, "load", source.name)
+        try:
+            await lock_loads(data, watcher.notice)
+            await _run(book, data, number, source, options, watcher)
+        except _Unacceptable as refusal:
+            await ledger.finish(
+                book,
+                number,
+                "refused",
+                reason=str(refusal),
+                sha256=await asyncio.to_thread(source.sha256),
+                **refusal.columns,
+            )
+            raise Refused(str(refusal), await ledger.find_load(book, number)) from None
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            with suppress(Exception):
+                await ledger.finish(book, number, "interrupted", reason="stopped by the user")
+            raise
+        except Exception as error:
+            described = describe(error) or error
+            with suppress(Exception):
+                await ledger.finish(book, number, "failed", reason=str(described))
+            raise described from error
+        return await ledger.find_load(book, number)
+
+
+class _Unacceptable(AirqError):
+    def __init__(self, message: str, **columns: object) -> None:
+        super().__init__(message)
+        self.columns = columns
+
+
+async def _run(
+    book: ledger.Connection,
+    data: ledger.Connection,
+    number: int,
+    source: Source,
+    options: Options,
+    watcher: Watcher,
+) -> None:
+    """Try the direct way first; where the file repeats rows, start over and stage them all."""
+    sha256 = asyncio.create_task(asyncio.to_thread(source.sha256))
+    for stage_all in (False, True):
+        transfer = Transfer(data, number, stage_all)
+        transaction = data.transaction()
+        await transaction.start()
+        try:
+            read = await _send(book, transfer, source, options, watcher)
+            counts = await transfer.complete()
+            if counts.repeated:
+                watcher.notice(f"{counts.repeated:,} rows are repeated further down; the last one counts")
+                await _record_repeated(book, transfer, source)
+            await ledger.finish(
+                data,
+                number,
+                "loaded" if counts.inserted or counts.changed else "unchanged",
+                sha256=await sha256,
+                rows_read=read.rows,
+                rejected=read.rejected,
+                missing=read.missing,
+                **vars(counts),
+            )
+            await transaction.commit()
+            return
+        except RepeatedRows:
+            await transfer.abandon()
+            await transaction.rollback()
+            await ledger.forget_rejects(book, number)
+            watcher.notice("the file repeats a station and time; starting over to find the last ones")
+        except BaseException:
+            await transfer.abandon()
+            with suppress(Exception):
+                await transaction.rollback()
+            raise
+
+
+@dataclass(frozen=True)
+class _Read:
+    rows: int = 0
+    rejected: int = 0
+    missing: int = 0
+
+    def plus(self, batch: Batch) -> "_Read":
+        return _Read(
+            self.rows + batch.rows_read,
+            self.rejected + len(batch.rejects),
+            self.missing + batch.missing,
+        )
+
+
+async def _send(
+    book: ledger.Connection, transfer: Transfer, source: Source, options: Options, watcher: Watcher
+) -> _Read:
+    """Read the source to its end in a thread of its own while the database takes what is there."""
+    read = _Read()
+    with source.open(watcher.read) as stream:
+        reader = Reader(stream, options.timezone, options.missing)
+        try:
+            async for batch in _ahead(reader.batches()):
+                if read == _Read() and reader.header.extra:
+                    watcher.notice("columns without use: " + ", ".join(reader.header.extra))
+                read = read.plus(batch)
+                await ledger.add_rejects(book, transfer.load_id, _entries(batch.rejects))
+                await transfer.add(batch, reader.stations)
+                watcher.sent(read.rows)
+        except UnusableInput as error:
+            raise _Unacceptable(str(error), rows_read=read.rows, rejected=read.rejected) from None
+    columns = {"rows_read": read.rows, "rejected": read.rejected, "missing": read.missing}
+    if not read.rows:
+        raise _Unacceptable("it has a header and no row below it", **columns)
+    if not options.tolerance.allows(read.rejected, read.rows):
+        raise _Unacceptable(
+            f"{read.rejected:,} of {read.rows:,} rows were rejected; allowed are "
+            f"{options.tolerance} (--max-rejects)",
+            **columns,
+        )
+    return read
+
+
+async def _ahead(batches: Iterator[Batch]) -> AsyncIterator[Batch]:
+    """Iterate in a thread, a few items ahead of who asks."""
+    queue: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_AHEAD)
+
+    async def read() -> None:
+        try:
+            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+                await queue.put(batch)
+        finally:
+            # Whether at the end or at a fault: who asks must not wait forever.
+            await queue.put(None)
+
+    task = asyncio.create_task(read())
+    try:
+        while (batch := await queue.get()) is not None:
+            yield batch
+        await task
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task
+
+
+def _entries(rejects: Sequence[Reject]) -> list[RejectedRow]:
+    return [RejectedRow(**vars(reject)) for reject in rejects]
+
+
+async def _record_repeated(book: ledger.Connection, transfer: Transfer, source: Source) -> None:
+    """Enter the rows that later ones repeat among the rejects, with their text, read once more."""
+    with source.open() as stream:
+        lines = _numbered(stream)
+        entries = []
+        async for line, last in transfer.repeated_lines():
+            raw = next(text for number, text in lines if number == line)
+            reason = f"repeated: line {last} has the same station and time, and the last one counts"
+            entries.append(RejectedRow(line, shorten(raw), "", "", reason))
+            if len(entries) >= 10_000:
+                await ledger.add_rejects(book, transfer.load_id, entries)
+                entries.clear()
+        await ledger.add_rejects(book, transfer.load_id, entries)
+
+
+def _numbered(stream: BinaryIO) -> Iterator[tuple[int, str]]:
+    for block in read_blocks(stream):
+        for number, raw in block.lines():
+            yield number, raw.decode(errors="replace")
+
+
+async def undo_load(url: str, number: int, watcher: Watcher) -> Load:
+    """Take a load back as an entry of its own in the ledger, which is returned.
+
+    Raises:
+        AirqError: it can't be undone; nothing was changed.
+    """
+    async with connected(url, "airq undo") as book, connected(url, "airq undo") as data:
+        undone = await ledger.find_load(book, number)
+        undo_id = await ledger.begin(book, "undo", undone.file, undoes=number)
+        try:
+            await lock_loads(data, watcher.notice)
+            async with data.transaction():
+                count = await undo(data, undo_id, number)
+                await ledger.finish(data, undo_id, "loaded", changed=count)
+        except Exception as error:
+            described = describe(error) or error
+            with suppress(Exception):
+                await ledger.finish(book, undo_id, "refused", reason=str(described))
+            raise described from error
+        return await ledger.find_load(book, undo_id)
+
+
+async def read_loads(url: str, most: int) -> list[Load]:
+    """Return the newest loads, the newest first."""
+    async with connected(url, "airq loads") as connection:
+        await ledger.mark_interrupted(connection)
+        return await ledger.list_loads(connection, most)
+
+
+async def read_load(
+    url: str, number: int, most_rejects: int
+) -> tuple[Load, list[RejectedRow], list[Touched]]:
+    """Return a load, its first rejected rows by line, and what it touched.
+
+    Raises:
+        UnknownLoad: there is none of this number.
+    """
+    async with connected(url, "airq loads") as connection:
+        await ledger.mark_interrupted(connection)
+        return (
+            await ledger.find_load(connection, number),
+            await ledger.list_rejects(connection, number, most_rejects),
+            await ledger.list_touched(connection, number),
+        )
+
+
+async def read_rejects(url: str, number: int, most: int) -> list[RejectedRow]:
+    """Return a load's first rejected rows, by line."""
+    async with connected(url, "airq loads") as connection:
+        return await ledger.list_rejects(connection, number, most)

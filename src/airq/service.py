@@ -1,0 +1,70 @@
+"""The API process, put together: store, telemetry, metrics and server."""
+
+import asyncio
+import sys
+import time
+
+from airq import __version__
+from airq.api.application import make_application
+from airq.api.caching import cache_control
+from airq.api.routes import Service
+from airq.api.server import Listener, serve
+from airq.config import Settings
+from airq.domain.errors import AirqError
+from airq.store.measurements import Measurements
+from airq.telemetry.events import ServiceStarted, SettingUnknown, Telemetry
+from airq.telemetry.logs import log_observer
+from airq.telemetry.metrics import Metrics, StoreState
+
+STORE_TIMEOUT_SECONDS = 3.0
+
+
+async def run_service(settings: Settings, url: str) -> None:
+    """Serve the API and its metrics until the process is asked to stop."""
+    loop = asyncio.get_running_loop()
+    store = Measurements(url, settings.pool_size, settings.statement_timeout_seconds)
+
+    def read_store() -> StoreState:
+        """Ask the store from the metrics' own thread."""
+        pool_open, pool_idle = store.pool_state
+        pool = (pool_open, pool_idle, settings.pool_size)
+        asked = asyncio.run_coroutine_threadsafe(store.freshness(), loop)
+        try:
+            data = asked.result(STORE_TIMEOUT_SECONDS)
+        except (AirqError, TimeoutError):
+            asked.cancel()
+            return StoreState(*pool)
+        return StoreState(
+            *pool,
+            newest=None if data.newest is None else data.newest / 1000,
+            measurements=data.measurements,
+            stations=data.stations,
+            loads=data.loads,
+            last_load=None if data.last_load is None else data.last_load / 1000,
+        )
+
+    metrics = Metrics(__version__, read_store, time.time)
+    telemetry = Telemetry(
+        log_observer(sys.stdout, settings.log_format, settings.log_requests), metrics.observer()
+    )
+    for name in settings.unknown:
+        telemetry.emit(SettingUnknown(name))
+    service = Service(
+        store, telemetry, cache_control(settings.max_age_seconds, settings.shared_max_age_seconds)
+    )
+    listener = Listener(settings.host, settings.port, settings.drain_seconds, settings.shutdown_seconds)
+    metrics_listener = Listener(settings.host, settings.metrics_port, 0, 0)
+    await store.open()
+    stop_metrics = metrics.serve(settings.host, settings.metrics_port)
+    try:
+        await serve(
+            make_application(service),
+            service,
+            listener,
+            lambda: telemetry.emit(
+                ServiceStarted(__version__, listener.url, f"{metrics_listener.url}/metrics")
+            ),
+        )
+    finally:
+        await asyncio.to_thread(stop_metrics)
+        await store.close()

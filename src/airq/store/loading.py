@@ -1,0 +1,409 @@
+"""The transaction of a load: its measurements enter all together or not at all.
+
+A month that has no partition gets one of its own, which is filled by COPY, indexed once the file has
+left the month behind, and attached at the end. Rows of any other month are staged, and merged at the
+end, where what they replace is kept for an undo. A file that repeats a station and time breaks the
+first way by the partition's key; the load then starts over and stages everything, because only the
+whole of a file can tell which of its rows comes last.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Protocol, TypeAlias
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+
+from airq.domain.errors import AirqError
+from airq.domain.pollutants import NAMES
+from airq.store import ledger
+from airq.store.connections import translate
+from airq.store.copy_format import encode_rows
+
+Connection: TypeAlias = asyncpg.Connection
+Touches = Counter[tuple[int, date]]
+"""(station id, first day of a month) → rows."""
+
+ATTACH_LOCK_TIMEOUT = "2s"
+ATTACH_TRIES = 15
+
+
+class RepeatedRows(Exception):
+    """The file holds a station and time twice, so that its rows must all be staged."""
+
+
+class LoadFailed(AirqError):
+    """The database could not take a load; nothing of it is visible."""
+
+
+class Rows(Protocol):
+    """n measurements, as `airq.ingest.reader.Batch` has them."""
+
+    @property
+    def lines(self) -> npt.NDArray[np.int64]:
+        """Line numbers."""
+
+    @property
+    def stations(self) -> npt.NDArray[np.int64]:
+        """Indices into a list of names."""
+
+    @property
+    def times(self) -> npt.NDArray[np.int64]:
+        """Milliseconds since 1970."""
+
+    @property
+    def values(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Pollutant → values, NaN where there is none."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a load's good rows."""
+
+    inserted: int
+    changed: int
+    unchanged: int
+    repeated: int
+
+
+@dataclass
+class Transfer:
+    """One attempt at a load.
+
+    Args:
+        data: the connection whose transaction takes the measurements.
+        load_id: the load's number in the ledger.
+        stage_all: stage every row, because the file repeats some.
+    """
+
+    data: Connection
+    load_id: int
+    stage_all: bool = False
+    _station_ids: list[int] = field(default_factory=list)
+    _partitions: set[date] | None = None
+    """Months that had a partition before this load."""
+    _new: dict[date, bool] = field(default_factory=dict)
+    """Months whose partition this load makes → whether it has its indexes by now."""
+    _inserted: Touches = field(default_factory=Counter)
+    _changed: Touches = field(default_factory=Counter)
+    _staged_columns: tuple[str, ...] | None = None
+    _staged: int = 0
+    _merged: int = 0
+    _at_work: asyncio.Task[Any] | None = None
+
+    async def add(self, rows: Rows, stations: Sequence[str]) -> None:
+        """Send measurements; `rows.stations` are indices into `stations`, which may have grown.
+
+        Raises:
+            RepeatedRows: the transaction is lost; start over with `stage_all`.
+            LoadFailed: the database can't take them, for instance because its disk is full.
+        """
+        if not len(rows.times):
+            return
+        async with _told_faults():
+            await self._resolve(stations)
+            station_ids = np.array(self._station_ids, np.int64)[rows.stations]
+            months = rows.times.astype("datetime64[ms]").astype("datetime64[M]")
+            first, last = months.min(), months.max()
+            if first == last:
+                here = {first.astype(date)}
+                await self._add_month(first.astype(date), slice(None), station_ids, rows)
+            else:
+                order = np.argsort(months, kind="stable")
+                found, starts = np.unique(months[order], return_index=True)
+                here = {month.astype(date) for month in found}
+                for month, places in zip(found, np.split(order, starts[1:]), strict=True):
+                    await self._add_month(month.astype(date), places, station_ids, rows)
+            # A file in the order of time is through with a month when it goes on to the next: its
+            # indexes are built while the following rows are still being read.
+            for month, indexed in self._new.items():
+                if not indexed and month not in here:
+                    await self._index(month)
+
+    async def _resolve(self, stations: Sequence[str]) -> None:
+        """Learn the keys of the stations that are new in the file; make those new to the database."""
+        new = list(stations[len(self._station_ids) :])
+        if not new:
+            return
+        await self._settle()
+        await self.data.execute(
+            "INSERT INTO airq.station (name) SELECT n FROM unnest($1::text[]) WITH ORDINALITY u(n, o) "
+            "WHERE NOT EXISTS (SELECT FROM airq.station known WHERE known.name = n) ORDER BY o",
+            new,
+        )
+        rows = await self.data.fetch("SELECT name, id FROM airq.station WHERE name = ANY($1::text[])", new)
+        ids = dict(map(tuple, rows))
+        self._station_ids += [ids[name] for name in new]
+
+    async def _add_month(
+        self,
+        month: date,
+        places: slice | npt.NDArray[np.int64],
+        station_ids: npt.NDArray[np.int64],
+        rows: Rows,
+    ) -> None:
+        if self._partitions is None:
+            self._partitions = await _partitions(self.data)
+        keys, times = station_ids[places], rows.times[places]
+        values = [rows.values[name][places] for name in rows.values]
+        if self.stage_all or month in self._partitions:
+            await self._stage(tuple(rows.values), month, rows.lines[places], keys, times, values)
+            return
+        if month not in self._new:
+            await self._make(month)
+        load_ids = np.full(len(keys), self.load_id, np.int64)
+        payload = await asyncio.to_thread(encode_rows, [(keys, 4), (load_ids, 4)], times, values)
+        columns = ("station_id", "load_id", "time", *rows.values)
+        await self._copy(f"measurement_{month:%Y_%m}", "airq", columns, payload)
+        for station_id, count in zip(*np.unique(keys, return_counts=True), strict=True):
+            self._inserted[int(station_id), month] += int(count)
+
+    async def _make(self, month: date) -> None:
+        await self._settle()
+        await self.data.execute("SELECT airq.make_partition($1)", month)
+        self._new[month] = False
+
+    async def _index(self, month: date) -> None:
+        await self._in_turn(self.data.execute("SELECT airq.index_partition($1)", month))
+        self._new[month] = True
+
+    async def _attach(self) -> None:
+        """Make this load's partitions a part of the table."""
+        for month, indexed in self._new.items():
+            if not indexed:
+                await self._index(month)
+        await self._settle()
+        for month in self._new:
+            await self._attach_one(month)
+        self._new.clear()
+
+    async def _attach_one(self, month: date) -> None:
+        for attempt in range(1, ATTACH_TRIES + 1):
+            try:
+                async with self.data.transaction():
+                    await self.data.execute(f"SET LOCAL lock_timeout = '{ATTACH_LOCK_TIMEOUT}'")
+                    await self.data.execute("SELECT airq.attach_partition($1)", month)
+                break
+            except asyncpg.LockNotAvailableError:
+                if attempt == ATTACH_TRIES:
+                    raise LoadFailed(
+                        f"another session holds a lock on the measurements ({attempt} tries of "
+                        f"{ATTACH_LOCK_TIMEOUT}); nothing of this load is visible; "
+                        "see pg_stat_activity and load again"
+                    ) from None
+        await self.data.execute("SET LOCAL lock_timeout = 0")
+
+    async def _stage(
+        self,
+        names: tuple[str, ...],
+        month: date,
+        lines: npt.NDArray[np.int64],
+        keys: npt.NDArray[np.int64],
+        times: npt.NDArray[np.int64],
+        values: list[npt.NDArray[np.float64]],
+    ) -> None:
+        if self._staged_columns is None:
+            self._staged_columns = names
+            columns = ", ".join(f"{name} double precision" for name in names)
+            await self._settle()
+            await self.data.execute(
+                "CREATE TEMPORARY TABLE staged (line bigint NOT NULL, station_id integer NOT NULL, "
+                f"time timestamptz NOT NULL, {columns}) ON COMMIT DROP"
+            )
+        assert self._partitions is not None
+        if month not in self._partitions and month not in self._new:
+            await self._make(month)
+        payload = await asyncio.to_thread(encode_rows, [(lines, 8), (keys, 4)], times, values)
+        await self._copy("staged", None, ("line", "station_id", "time", *names), payload)
+        self._staged += len(lines)
+
+    async def _copy(self, table: str, schema: str | None, columns: Sequence[str], payload: bytes) -> None:
+        await self._in_turn(
+            self.data.copy_to_table(
+                table,
+                schema_name=schema,
+                columns=columns,
+                source=memoryview(payload),
+                format="binary",
+            )
+        )
+
+    async def _in_turn(self, work: Coroutine[Any, Any, object]) -> None:
+        """Begin a piece of the database's work as soon as the one before it is done.
+
+        While the database is at it, the next rows are read and packed. A fault shows at the next call.
+        """
+        try:
+            await self._settle()
+        except BaseException:
+            work.close()
+            raise
+        self._at_work = asyncio.create_task(work)
+
+    async def _settle(self) -> None:
+        """Wait until the database has nothing to do."""
+        if self._at_work is not None:
+            task, self._at_work = self._at_work, None
+            await task
+
+    async def abandon(self) -> None:
+        """Stop what the database is at; the transaction is lost."""
+        if self._at_work is not None:
+            self._at_work.cancel()
+            with suppress(BaseException):
+                await self._at_work
+
+    async def complete(self) -> Counts:
+        """Attach what is new, merge what was staged, and enter what was touched."""
+        async with _told_faults():
+            await self._attach()
+            repeated = await self._merge() if self._staged_columns else 0
+            inserted, changed = self._inserted.total(), self._changed.total()
+            unchanged = self._staged - repeated - self._merged
+            await record_touched(self.data, self.load_id, self._inserted, self._changed)
+            return Counts(inserted, changed, unchanged, repeated)
+
+    async def _merge(self) -> int:
+        """Merge the staged rows into the table; return how many a later row of the file repeats."""
+        assert self._staged_columns
+        await self.data.execute("SET LOCAL work_mem = '128MB'")
+        await self.data.execute(
+            """
+            CREATE TEMPORARY TABLE repeated ON COMMIT DROP AS
+                SELECT line, last FROM (
+                    SELECT line, max(line) OVER (PARTITION BY station_id, time) AS last FROM staged
+                ) AS ranked WHERE line < last
+            """
+        )
+        count: int = await self.data.fetchval("SELECT count(*) FROM repeated")
+        if count:
+            await self.data.execute("DELETE FROM staged USING repeated WHERE staged.line = repeated.line")
+        columns = ", ".join(self._staged_columns)
+        # The rows are in the order of the table's own partitions, so that neither its indexes nor its
+        # heap are visited twice.
+        merged = await self.data.fetch(
+            f"""
+            WITH merged AS (
+                INSERT INTO airq.measurement AS stored (time, station_id, load_id, {columns})
+                SELECT time, station_id, $1, {columns} FROM staged ORDER BY time, station_id
+                ON CONFLICT (station_id, time) DO UPDATE SET load_id = $1,
+                    {", ".join(f"{name} = excluded.{name}" for name in self._staged_columns)}
+                WHERE ({", ".join(f"stored.{name}" for name in self._staged_columns)})
+                    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in self._staged_columns)})
+                RETURNING new.time, new.station_id, old.load_id AS replaced,
+                    {", ".join(f"old.{name}" for name in NAMES)}
+            ), kept AS (
+                INSERT INTO airq.replaced_measurement
+                    (time, station_id, load_id, replaced_by, {", ".join(NAMES)})
+                SELECT time, station_id, replaced, $1, {", ".join(NAMES)}
+                FROM merged WHERE replaced IS NOT NULL
+            )
+            SELECT station_id, date_trunc('month', time AT TIME ZONE 'UTC')::date,
+                count(*) FILTER (WHERE replaced IS NULL), count(replaced)
+            FROM merged GROUP BY 1, 2
+            """,
+            self.load_id,
+        )
+        for station_id, month, inserted, changed in merged:
+            self._merged += inserted + changed
+            if inserted:
+                self._inserted[station_id, month] += inserted
+            if changed:
+                self._changed[station_id, month] += changed
+        return count
+
+    async def repeated_lines(self) -> AsyncIterator[tuple[int, int]]:
+        """Return, by line, each row that a later one of the file repeats, and the last such line."""
+        if self._staged_columns is None:
+            return
+        async for line, last in self.data.cursor("SELECT line, last FROM repeated ORDER BY line"):
+            yield line, last
+
+
+@asynccontextmanager
+async def _told_faults() -> AsyncIterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError:
+        raise RepeatedRows from None
+    except asyncpg.InsufficientResourcesError as error:
+        raise LoadFailed(
+            f"the database has no room for this load ({error}); nothing of it is visible"
+        ) from error
+
+
+async def _partitions(connection: Connection) -> set[date]:
+    """Return the months that have a partition."""
+    names = await connection.fetch(
+        "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid "
+        "WHERE inhparent = 'airq.measurement'::regclass"
+    )
+    return {
+        date.fromisoformat(name.removeprefix("measurement_").replace("_", "-") + "-01") for [name] in names
+    }
+
+
+async def lock_loads(data: Connection, on_wait: Callable[[str], None]) -> None:
+    """Wait until no other load or undo runs; this one's turn ends with the connection."""
+    if not await data.fetchval("SELECT pg_try_advisory_lock($1)", ledger.LOAD_LOCK):
+        on_wait("another load is running; waiting for it to end")
+        await data.execute("SELECT pg_advisory_lock($1)", ledger.LOAD_LOCK)
+
+
+async def record_touched(
+    data: Connection,
+    load_id: int,
+    inserted: Touches,
+    changed: Touches,
+) -> None:
+    """Enter which stations and months a load touched, and give them a new version.
+
+    Versions are taken under the lock of loads, so they grow in the order of the commits. They are
+    times, so that after a restore from a backup no version comes back with other contents.
+
+    Args:
+        inserted: (station id, month) → rows that came; negative where an undo took them away.
+        changed: (station id, month) → rows whose values were replaced.
+    """
+    touched = sorted(inserted.keys() | changed.keys())
+    if not touched:
+        return
+    stations, months = [key[0] for key in touched], [key[1] for key in touched]
+    came = [inserted[key] for key in touched]
+    await data.execute(
+        "INSERT INTO airq.load_month (load_id, station_id, month, inserted, changed) "
+        "SELECT $1, * FROM unnest($2::integer[], $3::date[], $4::bigint[], $5::bigint[])",
+        load_id, stations, months, came, [changed[key] for key in touched],
+    )  # fmt: skip
+    await data.execute(
+        """
+        WITH next AS (
+            SELECT greatest(
+                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+                (SELECT max(version) + 1 FROM airq.coverage
+                 WHERE station_id = 0 AND month = '-infinity')) AS version
+        )
+        INSERT INTO airq.coverage AS known (station_id, month, measurements, version)
+        SELECT coalesce(s, 0), coalesce(m, '-infinity'), sum(n), (SELECT version FROM next)
+        FROM unnest($1::integer[], $2::date[], $3::bigint[]) AS touched(s, m, n)
+        GROUP BY CUBE (s, m)
+        ON CONFLICT (station_id, month) DO UPDATE SET
+            measurements = known.measurements + excluded.measurements, version = excluded.version
+        """,
+        stations, months, came,
+    )  # fmt: skip
+
+
+def describe(error: Exception) -> AirqError | None:
+    """Return a driver's fault during a load in words for people, or None if it is none of those."""
+    translated = translate(error)
+    if isinstance(translated, AirqError):
+        return translated
+    if isinstance(error, asyncpg.PostgresError):
+        return LoadFailed(f"the database refused: {error}; nothing of this load is visible")
+    return None

@@ -1,0 +1,174 @@
+"""What tests share: the real input, a real PostgreSQL, databases of their own on it, the real command."""
+
+import asyncio
+import itertools
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from airq import embedded
+from airq.domain.errors import ConfigurationError
+from airq.store.migrator import Role, migrate
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+REAL_CSV = REPOSITORY.parent / "shared" / "data" / "environment_airq_measurand.csv"
+
+
+@pytest.fixture(scope="session")
+def real_csv() -> Path:
+    """The public file that `/air_quality` was first made for; it is no part of this repository."""
+    if not REAL_CSV.exists():
+        pytest.skip("the real input, ../shared/data/environment_airq_measurand.csv, is not here")
+    return REAL_CSV
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Server]:
+    """A PostgreSQL for the whole run, in a directory that any account can reach."""
+    directory = tmp_path_factory.mktemp("postgresql") / "data"
+    if os.geteuid() == 0:
+        # pytest's directories are for root alone; the server does not run as root.
+        import tempfile
+
+        directory = Path(tempfile.mkdtemp(prefix="airq-test-")) / "data"
+        directory.parent.chmod(0o711)
+    try:
+        with embedded.running(directory) as running:
+            yield running
+    except ConfigurationError as error:
+        if "embedded" in str(error) and "pip install" in str(error):
+            pytest.skip(f"no embedded PostgreSQL: {error}")
+        raise
+
+
+@dataclass(frozen=True)
+class Database:
+    """An empty, migrated database: its URL for each role."""
+
+    owner: str
+    loader: str
+    reader: str
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as the owner."""
+
+        async def run() -> None:
+            connection = await asyncpg.connect(self.owner)
+            for statement in statements:
+                await connection.execute(statement)
+            await connection.close()
+
+        asyncio.run(run())
+
+    def fetch(self, statement: str) -> list[tuple[object, ...]]:
+        """Return a query's rows."""
+
+        async def run() -> list[tuple[object, ...]]:
+            connection = await asyncpg.connect(self.owner)
+            rows = await connection.fetch(statement)
+            await connection.close()
+            return [tuple(row) for row in rows]
+
+        return asyncio.run(run())
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def make_database(server: embedded.Server) -> Callable[[], Database]:
+    """Makes databases on the session's server, each empty and migrated."""
+
+    def make() -> Database:
+        name = f"test_{next(_numbers)}"
+
+        async def create() -> None:
+            connection = await asyncpg.connect(server.url)
+            await connection.execute(f"CREATE DATABASE {name}")
+            await connection.close()
+
+        asyncio.run(create())
+        owner = server.url.replace("/airq?", f"/{name}?")
+        asyncio.run(migrate(owner, Role("airq_loader", None), Role("airq_reader", None)))
+        user = owner.split("//")[1].split("@")[0]
+        return Database(
+            owner,
+            owner.replace(f"//{user}@", "//airq_loader@"),
+            owner.replace(f"//{user}@", "//airq_reader@"),
+        )
+
+    return make
+
+
+@pytest.fixture
+def database(make_database: Callable[[], Database]) -> Database:
+    """An empty database of this test's own."""
+    return make_database()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An `airq` command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Airq = Callable[..., Finished]
+
+
+@pytest.fixture
+def airq() -> Airq:
+    """Runs the real command: `airq("load", "x.csv", database=database, stdin=b"…")`."""
+
+    def run(
+        *arguments: str | Path,
+        database: Database | None = None,
+        stdin: bytes = b"",
+        environment: dict[str, str] | None = None,
+        timeout: float = 60,
+    ) -> Finished:
+        done = subprocess.run(
+            [sys.executable, "-m", "airq", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            timeout=timeout,
+            env=airq_environment(database) | (environment or {}),
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run
+
+
+def airq_environment(database: Database | None) -> dict[str, str]:
+    """Return this process's environment without its own settings of airq, and with a database's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRQ_")}
+    if database is None:
+        return kept
+    return kept | {
+        "AIRQ_DATABASE_URL": database.owner,
+        "AIRQ_LOADER_URL": database.loader,
+        "AIRQ_READER_URL": database.reader,
+    }
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives ports on which nothing listens."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            return port
+
+    return find
