@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,20 +34,20 @@ def real_csv() -> Path:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Server]:
     """A PostgreSQL for the whole run, in a directory that any account can reach."""
-    directory = tmp_path_factory.mktemp("postgresql") / "data"
-    if os.geteuid() == 0:
-        # pytest's directories are for root alone; the server does not run as root.
-        import tempfile
-
-        directory = Path(tempfile.mkdtemp(prefix="airq-test-")) / "data"
-        directory.parent.chmod(0o711)
-    try:
-        with embedded.running(directory) as running:
-            yield running
-    except ConfigurationError as error:
-        if "embedded" in str(error) and "pip install" in str(error):
-            pytest.skip(f"no embedded PostgreSQL: {error}")
-        raise
+    with ExitStack() as stack:
+        directory = tmp_path_factory.mktemp("postgresql") / "data"
+        if os.geteuid() == 0:
+            # pytest's directories are for root alone, and the server does not run as root.
+            reachable = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airq-test-")))
+            reachable.chmod(0o711)
+            directory = reachable / "data"
+        try:
+            running = stack.enter_context(embedded.running(directory))
+        except ConfigurationError as error:
+            if "airq[embedded]" in str(error):
+                pytest.skip(f"no embedded PostgreSQL: {error}")
+            raise
+        yield running
 
 
 @dataclass(frozen=True)

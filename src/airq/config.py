@@ -26,6 +26,24 @@ class DatabaseUrl(str):
         return re.sub(r"([?&]password=)[^&]*", r"\1***", masked)
 
 
+class Secret(str):
+    """A text whose printed form hides it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    @property
+    def masked(self) -> str:
+        """Stars in its place."""
+        return "***"
+
+
+def _secret(text: str) -> Secret:
+    return Secret(text)
+
+
 def _url(text: str) -> DatabaseUrl:
     if urlsplit(text).scheme not in ("postgresql", "postgres"):
         raise ValueError("a URL of the form postgresql://user:password@host:5432/database")
@@ -120,6 +138,21 @@ class Settings:
         _whole(0, 31_536_000),
         "How long a shared cache may keep an answer that no purge drops.",
         600,
+    )
+    purge_url: str | None = _setting(
+        "AIRQ_PURGE_URL",
+        _text,
+        "Purge listener of the HTTP caches in front, such as http://cache:8081/; every address behind "
+        "its name is purged. Left out, nothing is purged.",
+    )
+    purge_token: str | None = _setting(
+        "AIRQ_PURGE_TOKEN", _secret, "What the caches ask for before they purge."
+    )
+    purge_again_seconds: float = _setting(
+        "AIRQ_PURGE_AGAIN_SECONDS",
+        _seconds(600),
+        "A load purges once more after this time, longer than a query may take; 0 for never.",
+        12.0,
     )
     log_format: str = _setting(
         "AIRQ_LOG_FORMAT",

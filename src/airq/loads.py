@@ -1,8 +1,10 @@
 """A load from end to end: a source is read, sent to the store and entered in the ledger."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import BinaryIO, Protocol
@@ -16,10 +18,12 @@ from airq.store import ledger
 from airq.store.connections import connected
 from airq.store.ledger import Load, RejectedRow, Touched
 from airq.store.loading import RepeatedRows, Transfer, describe, lock_loads
-from airq.store.undoing import undo
+from airq.store.undoing import NotUndoable, undo
 
 BATCHES_AHEAD = 2
 """Batches that are read while one is on its way to the database; each holds some 4 MiB of text."""
+
+STOPPED = "stopped by the user; nothing of it is visible"
 
 
 @dataclass(frozen=True)
@@ -63,33 +67,47 @@ async def load(url: str, source: Source, options: Options, watcher: Watcher) -> 
 
     Raises:
         Refused: the file is unusable or has too many rejected rows; the ledger says so too.
-        AirqError: the database failed; nothing of the load is visible.
+        AirqError: the database failed. Nothing of the load is visible, unless the connection was lost
+            while it was committed; the ledger then knows.
     """
     async with connected(url, "airq load") as book, connected(url, "airq load") as data:
         number = await ledger.begin(book, "load", source.name)
+        sha256 = asyncio.create_task(asyncio.to_thread(_sha256, source))
         try:
             await lock_loads(data, watcher.notice)
-            await _run(book, data, number, source, options, watcher)
+            await _run(book, data, number, source, sha256, options, watcher)
         except _Unacceptable as refusal:
-            await ledger.finish(
-                book,
-                number,
-                "refused",
-                reason=str(refusal),
-                sha256=await asyncio.to_thread(source.sha256),
-                **refusal.columns,
+            await ledger.give_up(
+                book, number, "refused", str(refusal), sha256=await sha256, **refusal.columns
             )
             raise Refused(str(refusal), await ledger.find_load(book, number)) from None
         except (KeyboardInterrupt, asyncio.CancelledError):
             with suppress(Exception):
-                await ledger.finish(book, number, "interrupted", reason="stopped by the user")
+                await ledger.give_up(book, number, "interrupted", STOPPED)
             raise
         except Exception as error:
             described = describe(error) or error
-            with suppress(Exception):
-                await ledger.finish(book, number, "failed", reason=str(described))
-            raise described from error
+            if await _failed(book, number, str(described)):
+                raise described from error
+        finally:
+            sha256.cancel()
+            await asyncio.gather(sha256, return_exceptions=True)
         return await ledger.find_load(book, number)
+
+
+async def _failed(book: ledger.Connection, number: int, fault: str) -> bool:
+    """Enter a fault as a load's end; False if the load came to its commit all the same."""
+    with suppress(Exception):
+        return await ledger.give_up(book, number, "failed", fault)
+    return True
+
+
+def _sha256(source: Source) -> str | None:
+    try:
+        return source.sha256()
+    except OSError:
+        # Whoever reads the file for its rows will tell why it can't be read.
+        return None
 
 
 class _Unacceptable(AirqError):
@@ -103,20 +121,21 @@ async def _run(
     data: ledger.Connection,
     number: int,
     source: Source,
+    sha256: asyncio.Task[str | None],
     options: Options,
     watcher: Watcher,
 ) -> None:
     """Try the direct way first; where the file repeats rows, start over and stage them all."""
-    sha256 = asyncio.create_task(asyncio.to_thread(source.sha256))
     for stage_all in (False, True):
-        transfer = Transfer(data, number, stage_all)
+        transfer = Transfer(book, data, number, stage_all)
         transaction = data.transaction()
         await transaction.start()
         try:
             read = await _send(book, transfer, source, options, watcher)
             counts = await transfer.complete()
             if counts.repeated:
-                watcher.notice(f"{counts.repeated:,} rows are repeated further down; the last one counts")
+                rows = "1 row is" if counts.repeated == 1 else f"{counts.repeated:,} rows are"
+                watcher.notice(f"{rows} repeated further down; the last one counts")
                 await _record_repeated(book, transfer, source)
             await ledger.finish(
                 data,
@@ -161,18 +180,21 @@ async def _send(
 ) -> _Read:
     """Read the source to its end in a thread of its own while the database takes what is there."""
     read = _Read()
-    with source.open(watcher.read) as stream:
-        reader = Reader(stream, options.timezone, options.missing)
-        try:
-            async for batch in _ahead(reader.batches()):
-                if read == _Read() and reader.header.extra:
-                    watcher.notice("columns without use: " + ", ".join(reader.header.extra))
-                read = read.plus(batch)
-                await ledger.add_rejects(book, transfer.load_id, _entries(batch.rejects))
-                await transfer.add(batch, reader.stations)
-                watcher.sent(read.rows)
-        except UnusableInput as error:
-            raise _Unacceptable(str(error), rows_read=read.rows, rejected=read.rejected) from None
+    told = transfer.stage_all
+    try:
+        with source.open(watcher.read) as stream:
+            reader = Reader(stream, options.timezone, options.missing)
+            async with aclosing(_ahead(reader.batches())) as batches:
+                async for batch in batches:
+                    if reader.header.extra and not told:
+                        watcher.notice("columns without use: " + ", ".join(reader.header.extra))
+                        told = True
+                    read = read.plus(batch)
+                    await ledger.add_rejects(book, transfer.load_id, _entries(batch.rejects))
+                    await transfer.add(batch, reader.stations)
+                    watcher.sent(read.rows)
+    except UnusableInput as error:
+        raise _Unacceptable(str(error), rows_read=read.rows, rejected=read.rejected) from None
     columns = {"rows_read": read.rows, "rejected": read.rejected, "missing": read.missing}
     if not read.rows:
         raise _Unacceptable("it has a header and no row below it", **columns)
@@ -185,27 +207,27 @@ async def _send(
     return read
 
 
-async def _ahead(batches: Iterator[Batch]) -> AsyncIterator[Batch]:
+async def _ahead(batches: Iterator[Batch]) -> AsyncGenerator[Batch]:
     """Iterate in a thread, a few items ahead of who asks."""
-    queue: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_AHEAD)
-
-    async def read() -> None:
-        try:
-            while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-                await queue.put(batch)
-        finally:
-            # Whether at the end or at a fault: who asks must not wait forever.
-            await queue.put(None)
-
-    task = asyncio.create_task(read())
+    loop = asyncio.get_running_loop()
+    thread = ThreadPoolExecutor(1, "read")
+    ahead = deque(loop.run_in_executor(thread, _next, batches) for _ in range(BATCHES_AHEAD))
     try:
-        while (batch := await queue.get()) is not None:
+        while (batch := await ahead.popleft()) is not None:
+            ahead.append(loop.run_in_executor(thread, _next, batches))
             yield batch
-        await task
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
+        # The file is closed behind this, so that what is being read must come to its end before.
+        for future in ahead:
+            future.cancel()
+        thread.shutdown(cancel_futures=True)
+
+
+def _next(batches: Iterator[Batch]) -> Batch | None:
+    try:
+        return next(batches, None)
+    except OSError as error:
+        raise UnusableInput(f"reading it failed: {error.strerror or error}") from error
 
 
 def _entries(rejects: Sequence[Reject]) -> list[RejectedRow]:
@@ -247,11 +269,17 @@ async def undo_load(url: str, number: int, watcher: Watcher) -> Load:
             async with data.transaction():
                 count = await undo(data, undo_id, number)
                 await ledger.finish(data, undo_id, "loaded", changed=count)
+        except NotUndoable as refusal:
+            await ledger.give_up(book, undo_id, "refused", str(refusal))
+            raise
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            with suppress(Exception):
+                await ledger.give_up(book, undo_id, "interrupted", STOPPED)
+            raise
         except Exception as error:
             described = describe(error) or error
-            with suppress(Exception):
-                await ledger.finish(book, undo_id, "refused", reason=str(described))
-            raise described from error
+            if await _failed(book, undo_id, str(described)):
+                raise described from error
         return await ledger.find_load(book, undo_id)
 
 

@@ -10,8 +10,8 @@ from airq.api.caching import cache_control
 from airq.api.routes import Service
 from airq.api.server import Listener, serve
 from airq.config import Settings
-from airq.domain.errors import AirqError
-from airq.store.measurements import Measurements
+from airq.store.connections import DatabaseUnavailable
+from airq.store.measurements import Freshness, Measurements
 from airq.telemetry.events import ServiceStarted, SettingUnknown, Telemetry
 from airq.telemetry.logs import log_observer
 from airq.telemetry.metrics import Metrics, StoreState
@@ -24,14 +24,24 @@ async def run_service(settings: Settings, url: str) -> None:
     loop = asyncio.get_running_loop()
     store = Measurements(url, settings.pool_size, settings.statement_timeout_seconds)
 
+    async def read_freshness() -> Freshness:
+        try:
+            data = await store.freshness()
+        except DatabaseUnavailable as error:
+            service.database_failed(str(error))
+            raise
+        service.database_answered()
+        return data
+
     def read_store() -> StoreState:
         """Ask the store from the metrics' own thread."""
         pool_open, pool_idle = store.pool_state
         pool = (pool_open, pool_idle, settings.pool_size)
-        asked = asyncio.run_coroutine_threadsafe(store.freshness(), loop)
+        asked = asyncio.run_coroutine_threadsafe(read_freshness(), loop)
         try:
             data = asked.result(STORE_TIMEOUT_SECONDS)
-        except (AirqError, TimeoutError):
+        except Exception:
+            # Whatever ails the database, the metrics of the process itself are wanted all the more.
             asked.cancel()
             return StoreState(*pool)
         return StoreState(

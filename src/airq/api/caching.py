@@ -3,16 +3,13 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from airq import __version__
 from airq.domain.queries import Format, Query
+from airq.domain.tags import tags_asked
 
-STALE_WHILE_REVALIDATE_SECONDS = 60
+STALE_WHILE_REVALIDATE_SECONDS = 10
 STALE_IF_ERROR_SECONDS = 86_400
-MOST_PAIRS = 64
-"""Tags of single station-months in one answer; beyond that coarser ones do."""
-
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -52,26 +49,8 @@ def cache_control(max_age_seconds: int, shared_max_age_seconds: int) -> str:
 
 
 def cache_tags(query: Query) -> str:
-    """Return the Cache-Tag of a listing: what was asked for, not what was found.
-
-    So an answer falls too when a month or station that it asks for gets its first rows. A load drops,
-    for each station and month that it touched, the pair `station/month`, the station, the month and
-    `all`; which of them an answer carries depends on how closely it asks.
-    """
-    months = query.range.months()
-    names = [station_tag(station) for station in query.stations]
-    if names and months is not None and len(names) * len(months) <= MOST_PAIRS:
-        return ",".join(f"{name}/{month:%Y-%m}" for name in names for month in months)
-    if names and len(names) <= MOST_PAIRS:
-        return ",".join(names)
-    if months is not None and len(months) <= MOST_PAIRS:
-        return ",".join(f"m:{month:%Y-%m}" for month in months)
-    return "all"
-
-
-def station_tag(station: str) -> str:
-    """Return the tag of everything that was asked for by a station's name."""
-    return f"s:{quote(station, safe='')}"
+    """Return the Cache-Tag of a listing."""
+    return ",".join(tags_asked(query.stations, query.range.months()))
 
 
 NOT_STORED: Mapping[str, str] = {"cache-control": "no-store"}

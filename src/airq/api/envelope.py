@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airq.api.problems import MEDIA_TYPE, Problem, of_exception
+from airq.store.connections import DatabaseUnavailable
 from airq.telemetry.events import RequestFailed, RequestFinished, Telemetry
 
 LONGEST_TARGET = 8 * 1024
@@ -21,6 +22,12 @@ LARGEST_HEADERS = 16 * 1024
 """Bytes of all request headers together."""
 
 EXPOSED_HEADERS = "ETag, Link, X-Request-ID, X-Cache, Age, Retry-After, Content-Disposition"
+_EVERYWHERE = (
+    # Sent to everybody, not only where an Origin asks: a shared cache keeps one answer.
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", EXPOSED_HEADERS.encode()),
+    (b"x-content-type-options", b"nosniff"),
+)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -46,11 +53,13 @@ class Envelope:
     Args:
         app: what answers requests within the limits.
         telemetry: hears of each request.
+        on_unavailable: called with the reason when a request found the database unavailable.
         clock: a monotonic clock in seconds.
     """
 
     app: ASGIApp
     telemetry: Telemetry
+    on_unavailable: Callable[[str], None]
     clock: Callable[[], float] = time.perf_counter
     running: int = 0
     """Requests that are being answered."""
@@ -73,12 +82,11 @@ class Envelope:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                answer = MutableHeaders(scope=message)
-                answer["x-request-id"] = request_id
-                # Sent to everybody, not only where an Origin asks: a shared cache keeps one answer.
-                answer["access-control-allow-origin"] = "*"
-                answer["access-control-expose-headers"] = EXPOSED_HEADERS
-                answer["x-content-type-options"] = "nosniff"
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                    *_EVERYWHERE,
+                ]
             else:
                 size += len(message.get("body", b""))
             await send(message)
@@ -94,29 +102,36 @@ class Envelope:
             else:
                 await self.app(scope, receive, send_counted)
         except Exception as error:
-            noted.error = noted.error or type(error).__name__
-            self.telemetry.emit(
-                RequestFailed(
-                    method=scope["method"],
-                    route=noted.route,
-                    target=target[:1000],
-                    request_id=request_id,
-                    traceback="".join(traceback.format_exception(error)),
+            problem = of_exception(error)
+            noted.error = problem.kind
+            if isinstance(error, DatabaseUnavailable):
+                self.on_unavailable(str(error))
+            if problem.kind == "internal-error":
+                self.telemetry.emit(
+                    RequestFailed(
+                        method=scope["method"],
+                        route=noted.route,
+                        target=target[:1000],
+                        request_id=request_id,
+                        traceback="".join(traceback.format_exception(error)),
+                    )
                 )
-            )
             if status:
                 # The answer has begun: only a broken connection tells that it is not complete.
                 raise
-            await send_problem(of_exception(error), scope, send_counted)
+            await send_problem(problem, scope, send_counted)
         finally:
             self.running -= 1
+            if scope["method"] == "HEAD":
+                # The server leaves the body away.
+                noted.rows, size = 0, 0
             self.telemetry.emit(
                 RequestFinished(
                     method=scope["method"] if scope["method"] in _METHODS else "other",
                     route=noted.route,
                     target=target[:1000],
                     status=status,
-                    duration_seconds=self.clock() - started,
+                    duration_seconds=round(self.clock() - started, 6),
                     rows=noted.rows,
                     size=size,
                     request_id=request_id,

@@ -16,7 +16,7 @@ Measurements of air pollutants by station and time.
 
 Every value equals the double-precision number in the source; a missing one is `null`. Times are UTC with
 milliseconds. Listings are ordered by time, then station, and continue at `links.next`. Every error is a
-problem in the form of RFC 9457 and says what is allowed.
+problem in the form of RFC 9457 and says what is allowed. Whatever answers to GET answers to HEAD too.
 """
 
 
@@ -116,18 +116,23 @@ def _get(
                 "example": "aq_salvia",
             }
         )
+    headers = _HEADERS | (_CACHE_HEADERS if cached else {})
     responses: dict[str, Any] = {
-        "200": {"description": "What was asked for.", "content": content, "headers": _HEADERS}
+        "200": {"description": "What was asked for.", "content": content, "headers": headers}
     }
     if cached:
-        responses["304"] = {"description": "What the client has is current (If-None-Match)."}
+        responses["304"] = {
+            "description": "What the client has is current (If-None-Match).",
+            "headers": headers,
+        }
     general = ("bad-request", "uri-too-long", "headers-too-large", "internal-error")
     kinds = [*general, *problems, *(("database-unavailable",) if database else ())]
     for kind in kinds:
-        status = str(KINDS[kind][0])
-        responses[status] = {
-            "description": KINDS[kind][1] if status != "400" else "The request can't be understood",
+        status, title = KINDS[kind]
+        responses[str(status)] = {
+            "description": _SHARED.get(status, title),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "headers": _HEADERS | (_RETRY_HEADER if status == 503 else {}),
         }
     return {
         "get": {
@@ -140,12 +145,22 @@ def _get(
     }
 
 
+_SHARED = {400: "The request can't be understood", 503: "Not at the moment"}
+"""What statuses mean that problems of several kinds have."""
+
+
+def _header(description: str, schema: str = "string") -> dict[str, Any]:
+    return {"description": description, "required": True, "schema": {"type": schema}}
+
+
 _HEADERS = {
-    "X-Request-ID": {
-        "description": "The request's number in the logs; the one sent, if it is well-formed.",
-        "schema": {"type": "string"},
-    }
+    "X-Request-ID": _header("The request's number in the logs; the one sent, if it is well-formed."),
 }
+_CACHE_HEADERS = {
+    "ETag": _header("Names this version of the answer; send it as If-None-Match to ask if there is another."),
+    "Cache-Control": _header("How long the answer may be kept."),
+}
+_RETRY_HEADER = {"Retry-After": _header("Seconds after which to try again.", "integer")}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
@@ -239,7 +254,13 @@ def _schemas() -> dict[str, Any]:
         ),
         "Status": _object({"status": text, "version": text}),
         "Problem": _object(
-            {"type": link, "title": text, "status": count, "detail": text, "request_id": text},
+            {
+                "type": {"enum": [f"/docs#{kind}" for kind in KINDS]},
+                "title": text,
+                "status": count,
+                "detail": text,
+                "request_id": text,
+            },
             {
                 "parameter": text,
                 "value": text,

@@ -17,7 +17,7 @@ _TRACKING = re.compile(
 """Parameters that advertising adds to links; they mean nothing here and are passed over."""
 
 # A plus in a query stands for a space; in a time's offset it was meant as itself.
-_LOST_PLUS = re.compile(r"(\d\d:\d\d\S*) (\d\d(?::?\d\d)?)")
+_LOST_PLUS = re.compile(r"(?<=\d\d:\d\d)(\S*) (?=\d\d(:?\d\d)?$)")
 
 MOST_STATIONS = 200
 _LONGEST_VALUE_SHOWN = 200
@@ -51,7 +51,7 @@ class Parameter:
 
 
 def _read_station(text: str) -> str:
-    if not text or "\0" in text:
+    if not text:
         raise Unreadable
     return text
 
@@ -64,11 +64,8 @@ def _read_pollutant(text: str) -> str:
 
 
 def _read_instant(text: str) -> int:
-    lost = _LOST_PLUS.fullmatch(text.split("T")[-1]) if "T" in text else None
-    if lost:
-        text = text[: -len(lost[0])] + f"{lost[1]}+{lost[2]}"
     try:
-        return parse_instant(text, date_alone=True)
+        return parse_instant(_LOST_PLUS.sub(r"\1+", text), date_alone=True)
     except UnreadableInstant as error:
         raise Unreadable(str(error)) from None
 
@@ -93,23 +90,25 @@ _INSTANT_ALLOWED = (
     "or a date as in 2016-10-01, which means its midnight in UTC"
 )
 
+_INSTANT_SCHEMA = {"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}
+
 STATION = Parameter(
     "station", _read_station, "a name that /stations lists",
     f"Only measurements of this station. Repeat it for several, up to {MOST_STATIONS}.",
     {"type": "string", "minLength": 1}, "aq_salvia", repeatable=True,
 )  # fmt: skip
 POLLUTANT = Parameter(
-    "pollutant", _read_pollutant, ", ".join(NAMES),
+    "pollutant", _read_pollutant, "one of " + ", ".join(NAMES),
     "Only this pollutant's values. Repeat it for several.",
     {"type": "string", "enum": list(NAMES)}, "no2", repeatable=True,
 )  # fmt: skip
 FROM = Parameter(
     "from", _read_instant, _INSTANT_ALLOWED, "Only measurements at this time or later.",
-    {"type": "string", "format": "date-time"}, "2016-10-01T00:00:00Z",
+    _INSTANT_SCHEMA, "2016-10-01T00:00:00Z",
 )  # fmt: skip
 TO = Parameter(
     "to", _read_instant, _INSTANT_ALLOWED, "Only measurements before this time.",
-    {"type": "string", "format": "date-time"}, "2016-10-02T00:00:00Z",
+    _INSTANT_SCHEMA, "2016-10-02T00:00:00Z",
 )  # fmt: skip
 ORDER = Parameter(
     "order", _one_of("asc", "desc"), "asc or desc",

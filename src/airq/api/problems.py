@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from airq.store.connections import DatabaseUnavailable, StatementTimeout
+from airq.store.connections import DatabaseUnavailable, SchemaUnusable, StatementTimeout
+from airq.store.pool import TooBusy
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 5
@@ -62,6 +63,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "internal-error": (500, "Internal error"),
     "database-unavailable": (503, "Database unavailable"),
     "query-too-slow": (503, "Query took too long"),
+    "too-busy": (503, "Too many requests at once"),
     "draining": (503, "Shutting down"),
     "schema-too-old": (503, "Schema too old"),
 }
@@ -81,6 +83,14 @@ def of_exception(error: Exception) -> Problem:
                 "stations or a smaller limit, or try again later.",
                 headers=retry,
             )
+        case TooBusy():
+            return Problem(
+                "too-busy",
+                "More requests or exports are running than are served at once. Try again in a few seconds.",
+                headers=retry,
+            )
+        case SchemaUnusable():
+            return Problem("schema-too-old", f"The operator has to act: {error}.", headers=retry)
         case DatabaseUnavailable():
             return Problem(
                 "database-unavailable",

@@ -24,6 +24,7 @@ _ACCEPTED: dict[str, Format] = {
     "application/ndjson": "ndjson",
     "application/jsonl": "ndjson",
 }
+_WEIGHT = re.compile(r"[01](\.[0-9]{0,3})?")
 _UNITS = {pollutant.name: pollutant.unit for pollutant in POLLUTANTS}
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
 
@@ -46,10 +47,7 @@ def negotiate(accept: str, offered: Sequence[Format]) -> Format:
         if not media:
             continue
         weight = next((option[2:] for option in options if option.startswith("q=")), "1")
-        try:
-            weights[media] = float(weight)
-        except ValueError:
-            weights[media] = 0.0
+        weights[media] = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
     if not weights:
         return offered[0]
 

@@ -1,19 +1,18 @@
 """The API's routes: each handler parses, calls the store, renders."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.types import Receive, Scope, Send
 
 from airq import __version__
 from airq.api import caching
-from airq.api.envelope import served
+from airq.api.envelope import LONGEST_TARGET, served
+from airq.api.exports import Export
 from airq.api.parameters import (
     CURSOR,
     FORMAT,
@@ -40,14 +39,18 @@ from airq.api.representations import (
 )
 from airq.domain.instants import format_instant
 from airq.domain.pollutants import NAMES, POLLUTANTS
-from airq.domain.queries import Cursor, ForeignCursor, Format, Query, TimeRange
+from airq.domain.queries import Cursor, ForeignCursor, Format, Query, TimeRange, default_limit
 from airq.domain.stations import Station
+from airq.domain.tags import EVERYTHING
 from airq.store.measurements import Measurements, Page
 from airq.telemetry.events import DatabaseFound, DatabaseLost, Telemetry
 
 LISTING = (STATION, POLLUTANT, FROM, TO, ORDER, LIMIT, CURSOR, FORMAT)
 LATEST = (STATION, POLLUTANT, FORMAT)
 FORMATS: tuple[Format, ...] = ("json", "csv", "ndjson")
+SETTLED_SECONDS = 1.0
+LONGEST_LINK = LONGEST_TARGET - 100
+"""Bytes; so that a Link header is no longer than the requests that are served."""
 
 
 @dataclass
@@ -70,8 +73,11 @@ class Service:
     def database_answered(self) -> None:
         """Note that the database works."""
         if self._lost_at is not None:
-            self.telemetry.emit(DatabaseFound(round(time.monotonic() - self._lost_at, 3)))
-            self._lost_at = None
+            elapsed = time.monotonic() - self._lost_at
+            # What answers at once was under way when the database was lost.
+            if elapsed > SETTLED_SECONDS:
+                self.telemetry.emit(DatabaseFound(round(elapsed, 3)))
+                self._lost_at = None
 
     def database_failed(self, reason: str) -> None:
         """Note that the database does not work."""
@@ -109,7 +115,13 @@ async def air_quality(request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     links = {"self": _link(path, canonical), "next": None}
     if page.more:
-        links["next"] = _link(path, query.behind(*page.rows[-1][:2]).canonical())
+        links["next"] = following = _link(path, query.behind(*page.rows[-1][:2]).canonical())
+        if len(following) > LONGEST_LINK:
+            raise Problem(
+                "uri-too-long",
+                f"The link to the next page would have {len(following)} bytes; {LONGEST_LINK} are served. "
+                "Ask for fewer stations at a time.",
+            )
         headers["link"] = f'<{links["next"]}>; rel="next"'
     served(request.scope).rows = len(page.rows)
     if query.format == "json":
@@ -128,78 +140,40 @@ async def _answer_export(request: Request, service: Service, query: Query) -> Re
     headers["cache-tag"] = caching.cache_tags(query)
     if known is None or version in known:
         return Response(status_code=304, headers=headers)
-    if request.method == "HEAD":
-        return Response(headers=headers | _named(query.format))
-    return Export(service, query, headers | _named(query.format))
-
-
-class Export(Response):
-    """Every row of a query, sent chunk by chunk while they are read from one snapshot."""
-
-    def __init__(self, service: Service, query: Query, headers: Mapping[str, str]) -> None:
-        super().__init__(headers=headers)
-        self._service, self._query = service, query
-        del self.headers["content-length"]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer; a fault before the first row is answered like that of any request."""
-        form, pollutants = self._query.format, self._query.pollutants
-        gone = asyncio.create_task(_disconnected(receive))
-        try:
-            async with self._service.store.export(self._query) as chunks:
-                first: list[Any] = await anext(chunks, [])
-                self._service.database_answered()
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                head = render_head(form, pollutants)
-                body = head + render_rows(form, first, pollutants)
-                await send({"type": "http.response.body", "body": body, "more_body": True})
-                served(scope).rows += len(first)
-                async for rows in chunks:
-                    if gone.done():
-                        served(scope).error = "client-gone"
-                        return
-                    body = render_rows(form, rows, pollutants)
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-                    served(scope).rows += len(rows)
-            await send({"type": "http.response.body", "body": b""})
-        finally:
-            gone.cancel()
-            with suppress(asyncio.CancelledError):
-                await gone
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    return Export(service.store, query, headers | _named(query.format), service.database_answered)
 
 
 async def latest(request: Request) -> Response:
     """Answer with each station's newest measurement."""
     service = _service(request)
     values = read_parameters(request.scope["query_string"], LATEST)
+    form = _format(request, values, FORMATS)
     query = Query(
         stations=_stations(values),
         pollutants=_pollutants(values),
-        format=_format(request, values, FORMATS),
-        limit=None,
+        limit=default_limit(form),
+        format=form,
     )
     await _check_stations(service, query.stations)
-    path, canonical = "/air_quality/latest", replace(query, limit=1000).canonical()
-    canonical = canonical.replace("limit=1000", "").strip("&").replace("&&", "&")
+    path, canonical = "/air_quality/latest", query.canonical()
     known = _known_versions(request, path, canonical, query.format)
-    version, rows = await service.store.latest(query.stations, query.pollutants)
+    page = (
+        Page(await service.store.version(query), None, more=False)
+        if known is None
+        else await service.store.latest(query.stations, query.pollutants, known)
+    )
     service.database_answered()
-    headers = _cached(service, path, canonical, query.format, version)
+    headers = _cached(service, path, canonical, query.format, page.version)
     headers["cache-tag"] = caching.cache_tags(query)
-    if known is None or version in known:
+    if page.rows is None:
         return Response(status_code=304, headers=headers)
-    served(request.scope).rows = len(rows)
+    served(request.scope).rows = len(page.rows)
     if query.format == "json":
         links = {"self": _link(path, canonical), "next": None}
-        body = render_page(query, rows, links, None)
+        body = render_page(query, page.rows, links, None)
     else:
         head = render_head(query.format, query.pollutants)
-        body = head + render_rows(query.format, rows, query.pollutants)
+        body = head + render_rows(query.format, page.rows, query.pollutants)
     return Response(body, headers=headers | _named(query.format))
 
 
@@ -207,6 +181,9 @@ async def stations(request: Request) -> Response:
     """Answer with all stations."""
     service = _service(request)
     _json_alone(request)
+    current = await _current(request, service, "/stations")
+    if current is not None:
+        return current
     version, found = await service.store.stations()
     service.database_answered()
     return _json(
@@ -223,14 +200,16 @@ async def station(request: Request) -> Response:
     service = _service(request)
     _json_alone(request)
     name = request.path_params["station"]
-    if "\0" in name:
-        raise _unknown_station(name)
+    await _check_stations(service, (name,))
+    path = f"/stations/{quote(name, safe='')}"
+    current = await _current(request, service, path)
+    if current is not None:
+        return current
     version, found = await service.store.stations([name])
     service.database_answered()
     if not found:
         raise _unknown_station(name)
-    body = {"data": _station(found[0])}
-    return _json(request, service, _station(found[0])["links"]["self"], version, body)
+    return _json(request, service, path, version, {"data": _station(found[0])})
 
 
 async def pollutants(request: Request) -> Response:
@@ -252,10 +231,8 @@ async def readyz(request: Request) -> Response:
     service = _service(request)
     if service.draining:
         raise Problem("draining", "This process is shutting down.", headers={"retry-after": "5"})
-    reason = await service.store.check()
+    await service.store.check()
     service.database_answered()
-    if reason is not None:
-        raise Problem("schema-too-old", f"The database can't serve: {reason}.")
     return _status({"status": "ready", "version": __version__})
 
 
@@ -279,7 +256,7 @@ def _read_query(request: Request) -> Query:
         pollutants=_pollutants(values),
         range=time_range,
         order=one(ORDER, "asc"),
-        limit=one(LIMIT, Query.limit if form == "json" else None),
+        limit=one(LIMIT, default_limit(form)),
         format=form,
     )
     text = one(CURSOR, None)
@@ -365,7 +342,7 @@ def _link(path: str, query: str) -> str:
 
 
 def _station(station: Station) -> dict[str, Any]:
-    name = caching.station_tag(station.name)[2:]
+    name = quote(station.name, safe="")
     return {
         "station": station.name,
         "measurements": station.measurements,
@@ -375,10 +352,23 @@ def _station(station: Station) -> dict[str, Any]:
     }
 
 
+async def _current(request: Request, service: Service, path: str) -> Response | None:
+    """Return a 304 if the client has the newest of what depends on all data; reads the version alone."""
+    known = _known_versions(request, path, "", "json")
+    if known == []:
+        return None
+    version = await service.store.version(Query())
+    service.database_answered()
+    if known is not None and version not in known:
+        return None
+    headers = _cached(service, path, "", "json", version)
+    return Response(status_code=304, headers=headers | {"cache-tag": EVERYTHING})
+
+
 def _json(request: Request, service: Service, path: str, version: int, content: dict[str, Any]) -> Response:
     known = _known_versions(request, path, "", "json")
     headers = _cached(service, path, "", "json", version)
-    headers["cache-tag"] = "all"
+    headers["cache-tag"] = EVERYTHING
     if known is None or version in known:
         return Response(status_code=304, headers=headers)
     body = encode_json({**content, "links": {"self": path}})

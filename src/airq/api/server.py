@@ -1,9 +1,11 @@
 """The API's process: listens, and stops without losing a request."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
+import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -48,18 +50,22 @@ def check_port(host: str, port: int, variable: str) -> None:
         ConfigurationError: another program listens there, or the address is none of this machine's.
     """
     try:
-        [family, kind, protocol, _, address] = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
+        with socket.socket(socket.AF_INET6 if ":" in _numeric(host) else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+            probe.bind((_numeric(host), port))
             probe.listen(1)
     except OSError as error:
+        ours = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        advice = f"choose another port with {variable}" if ours else "name one of its own with AIRQ_HOST"
         raise ConfigurationError(
-            f"can't listen on {host}:{port}: {(error.strerror or str(error)).lower()}; "
-            f"choose another port with {variable}"
+            f"this machine can't listen on {host}:{port}: {(error.strerror or str(error)).lower()}; {advice}"
         ) from None
+
+
+def _numeric(host: str) -> str:
+    """Return the address of a host's name, as the server needs it."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return str(found[0][4][0])
 
 
 async def serve(
@@ -69,14 +75,23 @@ async def serve(
 
     Readiness fails first, so that whoever sends requests looks elsewhere; the port closes when that
     has had its time; the requests that run by then finish.
+
+    Raises:
+        SystemExit: on the second signal, so that only clean-up of what would outlive the process, such
+            as a PostgreSQL of its own, is still done. A third one does not wait for that either.
     """
     loop = asyncio.get_running_loop()
     asked: asyncio.Future[str] = loop.create_future()
+    this_task = asyncio.current_task()
+    assert this_task is not None
 
     def on_signal(received: signal.Signals) -> None:
-        if asked.done():
+        if not asked.done():
+            asked.set_result(received.name)
+        elif this_task.cancelling():
             os._exit(128 + received)
-        asked.set_result(received.name)
+        else:
+            this_task.cancel(received)
 
     for received in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(received, on_signal, received)
@@ -84,7 +99,7 @@ async def serve(
         warnings.simplefilter("ignore")
         server = Server(
             application,
-            address=listener.host,
+            address=_numeric(listener.host),
             port=listener.port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
@@ -99,15 +114,31 @@ async def serve(
     if not asked.done():
         await serving
         raise ConfigurationError(f"the server on {listener.url} ended by itself")
+    try:
+        await _drain(application, service, listener, server, serving, asked.result())
+    except asyncio.CancelledError as hurry:
+        sys.exit(128 + hurry.args[0])
+
+
+async def _drain(
+    application: Envelope,
+    service: Service,
+    listener: Listener,
+    server: Server,
+    serving: "asyncio.Task[None]",
+    signal_name: str,
+) -> None:
     service.draining = True
-    service.telemetry.emit(ServiceDraining(asked.result(), listener.drain_seconds))
+    service.telemetry.emit(ServiceDraining(signal_name, listener.drain_seconds))
     await asyncio.sleep(listener.drain_seconds)
     server.stop()  # type: ignore[no-untyped-call]
-    deadline = loop.time() + listener.shutdown_seconds
-    while application.running and loop.time() < deadline:  # noqa: ASYNC110 polled so that counting stays plain
-        await asyncio.sleep(0.02)
+    deadline = asyncio.get_running_loop().time() + listener.shutdown_seconds
     with suppress(TimeoutError):
-        await asyncio.wait_for(serving, max(deadline - loop.time(), 1))
+        async with asyncio.timeout_at(deadline):
+            while application.running:  # noqa: ASYNC110 polled so that counting stays plain
+                await asyncio.sleep(0.02)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(serving, 1)
     service.telemetry.emit(ServiceStopped(application.running))
 
 

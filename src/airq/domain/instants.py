@@ -5,21 +5,25 @@ rounded up, so that a time never moves into the next hour, day or month.
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2100
 """Years outside of this range are typing errors, and each would cost a partition."""
 
-_DAY = timedelta(days=1)
-_MILLISECOND = timedelta(milliseconds=1)
-_FORM = re.compile(
+INSTANT_FORM = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d|\d{4}/\d\d/\d\d)"
-    r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d)?)(?:[.,](?P<fraction>\d{1,9}))?"
+    r"(?:[T ](?P<time>\d\d:\d\d(?::\d\d)?)(?:(?<=:\d\d:\d\d)[.,](?P<fraction>\d{1,9}))?"
     r"(?P<zone> ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?)?",
     re.ASCII | re.IGNORECASE,
 )
+"""What a time looks like; whether there is such a time is for `parse_instant` to say."""
+
+_MILLISECOND = timedelta(milliseconds=1)
+_TIME_OF_DAY = re.compile(r"\d\d?[:.]\d\d(?:[:.]\d\d)?(?: ?[AP]M)?", re.ASCII | re.IGNORECASE)
+_YEAR_NOT_FIRST = re.compile(r"\d\d?[-/.]\d\d?[-/.]\d{2,4}\b.*", re.ASCII)
+_MERE_NUMBER = re.compile(r"\d+(?:\.\d*)?", re.ASCII)
 
 
 class UnreadableInstant(ValueError):
@@ -30,7 +34,8 @@ def parse_instant(text: str, timezone: tzinfo = UTC, *, date_alone: bool = False
     """Read a time of ISO 8601's form (or with `/` in the date, or a space for the `T`).
 
     Args:
-        text: for instance `2016-10-01 00:00:00.004`, `2016-10-01T02:00+02:00`.
+        text: for instance `2016-10-01 00:00:00.004`, `2016-10-01T02:00+02:00`; `24:00` is the
+            end of its day, as in ISO 8601.
         timezone: where a time without a zone was read.
         date_alone: also take `2016-10-01`, which means its midnight.
 
@@ -42,33 +47,54 @@ def parse_instant(text: str, timezone: tzinfo = UTC, *, date_alone: bool = False
             zone with summer time, one that happened twice.
     """
     text = text.strip()
-    form = _FORM.fullmatch(text)
+    form = INSTANT_FORM.fullmatch(text)
     if form is None or (form["time"] is None and not date_alone):
-        raise UnreadableInstant("not a time of the form 2016-10-01T00:00:00.000Z")
-    fraction = (form["fraction"] or "").ljust(3, "0")[:3]
+        raise UnreadableInstant(_what_instead(text, form))
+    milliseconds = int((form["fraction"] or "").ljust(3, "0")[:3])
     clock = form["time"] or "00:00"
-    if clock.startswith("24:00") and int(clock.replace(":", "") + fraction) in (2400000, 240000000):
-        # ISO 8601's end of a day, which some networks write for their last hour.
-        midnight = parse_instant(form["date"], timezone, date_alone=True)
-        next_day = EPOCH + timedelta(milliseconds=midnight) + _DAY
-        if form["zone"] is None and timezone is not UTC:
-            raise UnreadableInstant("24:00 needs a zone of its own; write 00:00 of the next day")
-        offset = _offset(form["zone"]) if form["zone"] else timedelta()
-        return (next_day - EPOCH - offset) // _MILLISECOND
+    # ISO 8601's end of a day, which some networks write for their last hour.
+    ends_day = clock in ("24:00", "24:00:00") and not milliseconds
     try:
-        local = datetime.fromisoformat(f"{form['date'].replace('/', '-')}T{clock}")
-        offset = _offset(form["zone"]) if form["zone"] else _local_offset(local, timezone)
-    except UnreadableInstant:
-        raise
-    except ValueError as error:
-        raise UnreadableInstant(f"no such time: {error}") from None
-    if not EARLIEST_YEAR <= local.year < LATEST_YEAR:
+        day = date.fromisoformat(form["date"].replace("/", "-"))
+    except ValueError:
+        raise UnreadableInstant("no such day in the calendar") from None
+    if not EARLIEST_YEAR <= day.year < LATEST_YEAR:
         raise UnreadableInstant(f"the year is outside of {EARLIEST_YEAR} to {LATEST_YEAR - 1}")
-    elapsed = local.replace(tzinfo=UTC) - offset - EPOCH
-    return elapsed // _MILLISECOND + int(fraction)
+    try:
+        hour, minute, second = (int(part) for part in f"{clock}:00".split(":")[:3])
+        local = datetime.combine(day, time() if ends_day else time(hour, minute, second))
+    except ValueError:
+        if clock[5:] == ":60":
+            reason = "a leap second, which airq can't keep; write the second before or after it"
+            raise UnreadableInstant(reason) from None
+        reason = "no such time of day; it goes from 00:00:00 to 23:59:59, or 24:00 as a day's end"
+        raise UnreadableInstant(reason) from None
+    local += timedelta(days=ends_day)
+    offset = parse_offset(form["zone"]) if form["zone"] else local_offset(local, timezone)
+    return (local.replace(tzinfo=UTC) - offset - EPOCH) // _MILLISECOND + milliseconds
 
 
-def _offset(zone: str) -> timedelta:
+def _what_instead(text: str, form: re.Match[str] | None) -> str:
+    """Return the reason why a text of another form is refused, as close to it as can be told."""
+    if form is not None:
+        return "a date without a time of day; write both, as in 2016-10-01 00:00:00"
+    if not text:
+        return "empty; every measurement needs its time"
+    if _TIME_OF_DAY.fullmatch(text):
+        return "a time of day without its date; write both in one column, as in 2016-10-01 18:00:00"
+    if _YEAR_NOT_FIRST.fullmatch(text):
+        return "which is the day and which the month? write the year first, as in 2016-10-01 18:00:00"
+    if _MERE_NUMBER.fullmatch(text):
+        return "a number, not a time; write it as in 2016-10-01 18:00:00"
+    return "not a time of the form 2016-10-01T00:00:00.000Z"
+
+
+def parse_offset(zone: str) -> timedelta:
+    """Read a zone as `INSTANT_FORM` has it: `Z`, `UTC`, `+02:00`, `+0200` or `+02`.
+
+    Raises:
+        UnreadableInstant: no place on earth is that far ahead or behind.
+    """
     zone = zone.strip().upper()
     if zone in ("Z", "UTC"):
         return timedelta()
@@ -80,7 +106,15 @@ def _offset(zone: str) -> timedelta:
     return -offset if zone[0] == "-" else offset
 
 
-def _local_offset(local: datetime, timezone: tzinfo) -> timedelta:
+def local_offset(local: datetime, timezone: tzinfo) -> timedelta:
+    """Return how far a zone's clocks were ahead of UTC when they showed a time.
+
+    Args:
+        local: what they showed, without a zone.
+
+    Raises:
+        UnreadableInstant: they showed it twice, or never.
+    """
     if timezone is UTC:
         return timedelta()
     earlier = local.replace(tzinfo=timezone, fold=0)
@@ -88,9 +122,13 @@ def _local_offset(local: datetime, timezone: tzinfo) -> timedelta:
     assert offset is not None
     assert later_offset is not None
     if offset > later_offset:
-        raise UnreadableInstant(f"happened twice in {timezone} (clocks went back); write its offset")
+        raise UnreadableInstant(
+            f"happened twice in {timezone} (clocks went back); write its offset, as in +02:00"
+        )
     if offset < later_offset:
-        raise UnreadableInstant(f"did not happen in {timezone} (clocks went forward)")
+        raise UnreadableInstant(
+            f"did not happen in {timezone} (clocks went forward); was it read in another zone?"
+        )
     return offset
 
 
@@ -123,6 +161,11 @@ def format_instant(milliseconds: int) -> str:
 def month_of(milliseconds: int) -> date:
     """Return the first day of the month, in UTC, in which a time lies."""
     return to_datetime(milliseconds).date().replace(day=1)
+
+
+def start_of(day: date) -> int:
+    """Return the first moment of a day, in UTC."""
+    return (day - EPOCH.date()).days * 86_400_000
 
 
 def next_month(month: date) -> date:

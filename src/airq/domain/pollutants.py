@@ -53,3 +53,30 @@ _BY_SPELLING = {
 def find_pollutant(spelling: str) -> Pollutant | None:
     """Return the pollutant that a spelling means ("PM2.5", "pm25", "Ozone"), or None."""
     return _BY_SPELLING.get(normalize(spelling))
+
+
+_UNITS = {
+    "ugm3": "µg/m³", "mcgm3": "µg/m³", "mgm3": "mg/m³", "ngm3": "ng/m³",
+    "ppb": "ppb", "ppbv": "ppb", "ppm": "ppm", "ppmv": "ppm",
+}  # fmt: skip
+"""Spellings of units, as `normalize` leaves them when the strokes and exponents are taken out too."""
+
+# Both the micro sign and the Greek letter are in use, and both fall back to a u on many keyboards.
+_UNIT_MARKS = str.maketrans("µμ³", "uu3", "/^*⁻−")
+
+_LONGEST_UNIT = 12
+"""Characters of " mcg / m**-3" and the like."""
+
+
+def find_unit(spelling: str) -> str | None:
+    """Return the unit of a concentration that a spelling means ("ug/m3", "µg m⁻³", "ppb"), or None."""
+    return _UNITS.get(normalize(spelling.translate(_UNIT_MARKS)))
+
+
+def split_unit(spelling: str) -> tuple[str, str | None]:
+    """Part a header such as "no2_ug/m3" or "CO ppm" into its name and the unit at its end, if any."""
+    for place in range(max(len(spelling) - _LONGEST_UNIT, 1), len(spelling)):
+        unit = find_unit(spelling[place:])
+        if unit is not None:
+            return spelling[:place], unit
+    return spelling, None

@@ -18,6 +18,11 @@ Format = Literal["json", "csv", "ndjson"]
 DEFAULT_LIMIT, LARGEST_LIMIT = 1_000, 10_000
 
 
+def default_limit(form: Format) -> int | None:
+    """Return the limit of a query that names none: exports have all rows."""
+    return DEFAULT_LIMIT if form == "json" else None
+
+
 @dataclass(frozen=True)
 class TimeRange:
     """Times from `start` up to, not including, `end`, in milliseconds since 1970; None is open."""
@@ -120,12 +125,10 @@ class Query:
 
     def canonical(self) -> str:
         """Return the one query string that every spelling of this query shares; defaults left out."""
-        exports_all = self.format != "json"
-        default_limit = None if exports_all else DEFAULT_LIMIT
         parts = [
             self.filters(),
             *(f"pollutant={name}" for name in self.pollutants if len(self.pollutants) < len(NAMES)),
-            f"limit={self.limit}" if self.limit != default_limit else "",
+            f"limit={self.limit}" if self.limit != default_limit(self.format) else "",
             f"cursor={self.cursor.encode(self.filters())}" if self.cursor else "",
             f"format={self.format}" if self.format != "json" else "",
         ]

@@ -8,7 +8,7 @@ LONGEST_STATION = 200
 """Characters in a station's name; longer ones are a shifted column or garbage."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
 
 
 class CellError(ValueError):
@@ -16,7 +16,7 @@ class CellError(ValueError):
 
 
 def parse_number(text: str) -> float | None:
-    """Read a measured value; None for an empty cell.
+    """Read a measured value; None for an empty cell, zero without a sign.
 
     Raises:
         CellError: it is not a finite decimal number.
@@ -26,14 +26,14 @@ def parse_number(text: str) -> float | None:
         return None
     if not _NUMBER.fullmatch(text):
         if _DECIMAL_COMMA.fullmatch(text):
-            raise CellError("decimal comma; write a point, as in 6.8")
+            raise CellError("a decimal comma; write a point, as in 6.8")
         if text.lower().lstrip("+-") in ("inf", "infinity", "∞"):
             raise CellError("infinite; a finite number or an empty cell is needed")
         raise CellError("not a number; leave a missing value empty, or name its mark with --missing")
     value = float(text)
     if math.isinf(value):
         raise CellError("too large for a double-precision number")
-    return value
+    return value + 0.0
 
 
 def parse_station(text: str) -> str:

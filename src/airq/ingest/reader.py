@@ -1,18 +1,20 @@
 """CSV → batches of measurements and rejects, each with its line and reason, in constant memory."""
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from itertools import compress
 from typing import BinaryIO
 
 import numpy as np
 
 from airq.domain.errors import UnusableInput
 from airq.ingest.cells import CellError, parse_station
-from airq.ingest.columns import Floats, Ints, parse_instants, parse_numbers
+from airq.ingest.columns import Floats, Refuse, parse_instants, parse_numbers
+from airq.ingest.foreign import what_instead_of_csv
 from airq.ingest.header import Header, parse_header
-from airq.ingest.lines import LONGEST_LINE, Block, read_blocks
+from airq.ingest.lines import BLOCK_BYTES, LONGEST_LINE, Block, read_blocks
+from airq.ingest.table import Ints, read_table
 
 DEFAULT_MISSING = (-999.0, -200.0)
 """Values that measuring networks write for "no value" (OpenAQ and EEA: −999; UCI AirQuality: −200)."""
@@ -73,8 +75,9 @@ class Reader:
 
     Args:
         stream: the file's bytes, unpacked.
-        timezone: where times without a zone were read.
-        missing: values that mean "no value".
+        timezone: where times without a zone were read, unless the header says UTC.
+        missing: numbers and texts that mean "no value".
+        block_bytes: how much is read at a time.
 
     Raises:
         UnusableInput: by `batches`, where no measurement can be found in the file at all.
@@ -82,11 +85,19 @@ class Reader:
 
     stream: BinaryIO
     timezone: tzinfo = UTC
-    missing: Sequence[float] = DEFAULT_MISSING
+    missing: Sequence[float | str] = DEFAULT_MISSING
+    block_bytes: int = BLOCK_BYTES
     stations: list[str] = field(default_factory=list, init=False)
-    """Names found so far; a batch's `stations` are indices into it."""
+    """Names found so far, by their first row; a batch's `stations` are indices into it."""
     _header: Header | None = field(default=None, init=False)
-    _station_codes: dict[str, int] = field(default_factory=dict, init=False)
+    _codes: dict[str, int] = field(default_factory=dict, init=False)
+    """Each spelling of a station found so far → its index in `stations`."""
+    _marks: frozenset[float | str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._marks = frozenset(
+            mark.strip().lower() if isinstance(mark, str) else float(mark) for mark in self.missing
+        )
 
     @property
     def header(self) -> Header:
@@ -96,203 +107,110 @@ class Reader:
 
     def batches(self) -> Iterator[Batch]:
         """Read the file from here to its end; a batch holds some ten thousand rows."""
-        blocks = read_blocks(self.stream)
-        first = next(blocks, None)
-        if first is None:
-            raise UnusableInput("it is empty; a header line and measurements are needed")
-        self._header, rest = _split_header(first)
+        blocks = read_blocks(self.stream, self.block_bytes)
+        self._header, rest = _find_header(blocks)
+        if self._header.time_is_utc:
+            self.timezone = UTC
         yield self._parse(rest)
         for block in blocks:
             yield self._parse(block)
 
     def _parse(self, block: Block) -> Batch:
-        width = len(self.header.names)
+        header = self.header
         rejects: dict[int, Reject] = {}
-        fields = _split_regular(block, self.header.separator, width)
-        if fields is None:
-            lines, fields = self._split_each(block, width, rejects)
-        else:
-            lines = np.arange(block.first_line, block.first_line + len(fields[0]), dtype=np.int64)
-        if not len(lines):
-            values = {name: np.empty(0) for name in self.header.pollutants}
-            nothing = np.empty(0, np.int64)
-            return Batch(nothing, nothing, nothing, values, list(rejects.values()), 0)
 
-        def refuse_in(column: int) -> Callable[[int, str], None]:
-            def refuse(row: int, reason: str) -> None:
-                line = int(lines[row])
-                rejects.setdefault(
-                    line,
-                    Reject(
-                        line,
-                        shorten(block.text_of(line)),
-                        self.header.names[column],
-                        shorten(fields[column][row], 200),
-                        reason,
-                    ),
-                )
+        def refuse_line(line: int, reason: str) -> None:
+            rejects[line] = Reject(line, shorten(block.text_of(line)), "", "", reason)
 
-            return refuse
+        def refuse(row: int, column: int, reason: str) -> None:
+            line = int(table.lines[row])
+            if line not in rejects:
+                raw, value = shorten(block.text_of(line)), shorten(table.text(row, column), 200)
+                rejects[line] = Reject(line, raw, header.names[column], value, reason)
 
-        time, station = self.header.time, self.header.station
-        times = parse_instants(fields[time], self.timezone, refuse_in(time))
-        stations = self._codes(fields[station], refuse_in(station))
-        missing = 0
-        values = {}
-        for name, column in self.header.pollutants.items():
-            numbers = parse_numbers(fields[column], refuse_in(column))
-            for mark in self.missing:
-                marked = numbers == mark
-                count = int(np.count_nonzero(marked))
-                if count:
-                    missing += count
-                    numbers[marked] = np.nan
-            values[name] = numbers
+        table = read_table(block, header.separator, len(header.names), refuse_line)
+        times = parse_instants(table, header.time, self.timezone, refuse)
+        names = table.texts(header.station)
+        self._check_stations(names, refuse)
+        columns = sorted(header.pollutants.values())
+        numbers, marked = parse_numbers(table, columns, self._marks, refuse)
+        lines = table.lines
         if rejects:
             good = ~np.isin(lines, np.fromiter(rejects, np.int64, len(rejects)))
-            lines, stations, times = lines[good], stations[good], times[good]
-            values = {name: numbers[good] for name, numbers in values.items()}
-        ordered = [rejects[line] for line in sorted(rejects)]
-        return Batch(lines, stations, times, values, ordered, missing)
+            lines, times, numbers, marked = lines[good], times[good], numbers[good], marked[good]
+            names = list(compress(names, good.tolist()))
+        return Batch(
+            lines,
+            self._encode(names),
+            times,
+            {name: numbers[:, columns.index(place)] for name, place in header.pollutants.items()},
+            [rejects[line] for line in sorted(rejects)],
+            int(np.count_nonzero(marked)),
+        )
 
-    def _codes(self, names: Sequence[str], refuse: Callable[[int, str], None]) -> Ints:
-        """Return each row's index into `stations`; an impossible name is refused and gets −1."""
-        codes = self._station_codes
-        for name in set(names) - codes.keys():
+    def _check_stations(self, names: Sequence[str], refuse: Refuse) -> None:
+        """Refuse the rows whose station's name is impossible."""
+        faults = {}
+        for name in set(names) - self._codes.keys():
             try:
+                parse_station(name)
+            except CellError as error:
+                faults[name] = str(error)
+        if faults:
+            for row, name in enumerate(names):
+                if name in faults:
+                    refuse(row, self.header.station, faults[name])
+
+    def _encode(self, names: Sequence[str]) -> Ints:
+        """Return each row's index into `stations`, which learns the names that are new."""
+        codes = self._codes
+        for name in dict.fromkeys(names):
+            if name not in codes:
                 station = parse_station(name)
-            except CellError:
-                codes[name] = -1
-                continue
-            if station not in codes:
-                codes[station] = len(self.stations)
-                self.stations.append(station)
-            codes[name] = codes[station]
-        if len(self.stations) > MOST_STATIONS:
+                if station not in codes:
+                    codes[station] = len(self.stations)
+                    self.stations.append(station)
+                codes[name] = codes[station]
+        if len(codes) > MOST_STATIONS:
             raise UnusableInput(
                 f"more than {MOST_STATIONS:,} different stations; "
                 f"is “{self.header.names[self.header.station]}” really the station's column?"
             )
-        result = np.array([codes[name] for name in names], np.int64)
-        for row in np.flatnonzero(result < 0):
-            try:
-                parse_station(names[row])
-            except CellError as error:
-                refuse(int(row), str(error))
-        return result
-
-    def _split_each(
-        self, block: Block, width: int, rejects: dict[int, Reject]
-    ) -> tuple[Ints, list[Sequence[str]]]:
-        """Split a block line by line, refusing the lines that are not rows of the header's width."""
-        numbers, rows = [], []
-        for number, raw in block.lines():
-            try:
-                row = _split_line(raw, self.header.separator, width)
-            except CellError as error:
-                text = shorten(raw.decode(errors="replace"))
-                rejects[number] = Reject(number, text, "", "", str(error))
-                continue
-            if row:
-                numbers.append(number)
-                rows.append(row)
-        columns: list[Sequence[str]] = list(zip(*rows, strict=True))
-        return np.array(numbers, np.int64), columns
+        return np.fromiter(map(codes.__getitem__, names), np.int64, len(names))
 
 
-def _split_header(block: Block) -> tuple[Header, Block]:
-    """Find the header behind blank lines and a byte order mark; return it and the rest."""
-    data, first_line = block.data, block.first_line
-    for mark, encoding in (
-        (b"\xff\xfe", "UTF-16"),
-        (b"\xfe\xff", "UTF-16"),
-        (b"PK\x03\x04", "zip"),
-    ):
-        if data.startswith(mark):
-            kind = "a zip archive or spreadsheet" if encoding == "zip" else f"{encoding} text"
-            raise UnusableInput(f"it is {kind}; save it as CSV in UTF-8")
-    if data.startswith(b"\xef\xbb\xbf"):
-        data = data[3:]
-    while True:
-        line, newline, data = data.partition(b"\n")
-        if line.strip() or not newline:
+def _find_header(blocks: Iterator[Block]) -> tuple[Header, Block]:
+    """Find the header behind a byte order mark and blank lines; return it and the rest of its block."""
+    for block in blocks:
+        data = block.data.removeprefix(b"\xef\xbb\xbf") if block.first_line == 1 else block.data
+        below = data.lstrip()
+        if below:
             break
-        first_line += 1
-    if not line.strip():
+    else:
         raise UnusableInput("it is empty; a header line and measurements are needed")
-    if b"\0" in line:
-        raise UnusableInput("the header has a NUL byte; it is no CSV, or UTF-16: save it as UTF-8")
+    start = data.rfind(b"\n", 0, len(data) - len(below)) + 1
+    line, _, rest = data[start:].partition(b"\n")
+    line_number = block.first_line + data.count(b"\n", 0, start)
+    otherwise = what_instead_of_csv(line)
+    if otherwise:
+        raise UnusableInput(otherwise)
+    line = line.removesuffix(b"\r")
+    if len(line) > LONGEST_LINE and b"\r" not in line:
+        raise UnusableInput(
+            f"its first line has more than {LONGEST_LINE:,} bytes; it must name the columns, "
+            "as in TimeInstant,id_entity,so2,no2"
+        )
     try:
-        header = parse_header(line.removesuffix(b"\r").decode())
+        header = parse_header(line.decode())
     except UnicodeDecodeError as error:
         raise UnusableInput(
-            f"the header is not UTF-8 (byte 0x{line[error.start]:02x} at position {error.start + 1}); "
-            "save the file as CSV in UTF-8"
+            f"its first line is not UTF-8 but perhaps Latin-1 (byte 0x{line[error.start]:02x} at "
+            f"position {error.start + 1}); save it as CSV in UTF-8"
         ) from None
-    return header, Block(first_line + 1, data, block.overlong)
-
-
-def _split_regular(block: Block, separator: str, width: int) -> list[Sequence[str]] | None:
-    """Split a block without quotes whose lines all have the same number of fields, all at once."""
-    data = block.data
-    if block.overlong or not data or b'"' in data or b"\0" in data:
-        return None
-    if b"\r" in data:
-        data = data.replace(b"\r\n", b"\n")
-        if b"\r" in data:
-            return None
-    data = data.removesuffix(b"\n")
-    characters = np.frombuffer(data, np.uint8)
-    ends = np.flatnonzero(characters == ord("\n"))
-    separators = np.flatnonzero(characters == ord(separator))
-    rows = len(ends) + 1
-    if len(separators) != rows * (width - 1) or width < 2:
-        return None
-    # The n-th line's separators must lie between its ends; the total alone can hide two wrong lines.
-    by_line = separators.reshape(rows, width - 1)
-    if (by_line[:-1, -1] > ends).any() or (by_line[1:, 0] < ends).any():
-        return None
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return None
-    cells = text.replace("\n", separator).split(separator)
-    return [cells[column::width] for column in range(width)]
-
-
-def _split_line(raw: bytes, separator: str, width: int) -> list[str]:
-    """Split one line into its fields; none for a blank line.
-
-    Raises:
-        CellError: it is no row of the header's width.
-    """
-    if len(raw) > LONGEST_LINE:
-        raise CellError(f"the line has more than {LONGEST_LINE:,} bytes")
-    if b"\0" in raw:
-        raise CellError("the line has a NUL byte; the file is damaged here")
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise CellError(
-            f"not UTF-8 (byte 0x{raw[error.start]:02x} at position {error.start + 1}); "
-            "save the file as CSV in UTF-8"
-        ) from None
-    if "\r" in text:
-        raise CellError("a CR inside of the line")
-    if not text.strip():
-        return []
-    try:
-        [row] = csv.reader([text], delimiter=separator, strict=True)
-    except csv.Error:
-        raise CellError(
-            "a quoted field does not end on its line, or goes on behind its closing quote"
-        ) from None
-    if len(row) != width:
-        raise CellError(f"{len(row)} fields; the header has {width}")
-    return row
+    return header, Block(line_number + 1, rest)
 
 
 def shorten(text: str, most: int = 1000) -> str:
     """Return a text of at most so many characters, without NUL, which PostgreSQL can't store."""
-    text = text.replace("\0", "�").encode(errors="replace").decode()
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    text = text if len(text) <= most else f"{text[: most - 1]}…"
+    return text.replace("\0", "�")

@@ -1,8 +1,11 @@
 """Where a CSV comes from: a file, a URL or standard input, plain or packed with gzip."""
 
+import base64
 import gzip
 import hashlib
+import http.client
 import io
+import os
 import shutil
 import tempfile
 import urllib.error
@@ -10,7 +13,7 @@ import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -40,12 +43,16 @@ class Source:
         """Open the unpacked bytes; `on_bytes` hears of each part read, in bytes as they came.
 
         Raises:
-            UnusableInput: while reading, where a gzip file is damaged or cut off.
+            UnusableInput: also while reading, where a disk fails or a gzip file is damaged or cut off.
         """
-        with self.path.open("rb") as file:
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(self.path.open("rb"))
+                packed = file.read(2) == b"\x1f\x8b"
+                file.seek(0)
+            except OSError as error:
+                raise _broken_off(error) from None
             counted = _Counted(file, on_bytes)
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
             if packed:
                 yield cast(BinaryIO, _Gzip(counted))
             else:
@@ -65,9 +72,16 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        count = cast(io.BufferedReader, self._file).readinto(buffer)
+        try:
+            count = cast(io.BufferedReader, self._file).readinto(buffer)
+        except OSError as error:
+            raise _broken_off(error) from None
         self._on_bytes(count)
         return count
+
+
+def _broken_off(error: OSError) -> UnusableInput:
+    return UnusableInput(f"it can't be read: {error.strerror or error}")
 
 
 class _Gzip:
@@ -82,36 +96,62 @@ class _Gzip:
         except EOFError:
             raise UnusableInput("the gzip file is cut off; fetch it again") from None
         except (gzip.BadGzipFile, zlib.error) as error:
-            raise UnusableInput(f"the gzip file is damaged ({error}); fetch it again") from None
+            reason = f"the gzip file is damaged ({error}); fetch it again"
+            raise UnusableInput(reason) from None
 
 
 @contextmanager
 def open_source(place: str, stdin: BinaryIO) -> Iterator[Source]:
     """Make a file, a URL (http or https) or `-` for standard input readable.
 
-    What comes from a URL or from standard input is kept in a temporary file meanwhile, because a load
-    may need to read it twice.
+    What comes from a URL, standard input or a pipe is kept in a temporary file meanwhile, because a
+    load may need to read it twice.
 
     Raises:
         UnusableInput: it can't be opened or fetched.
     """
     if place == "-":
-        with tempfile.NamedTemporaryFile(prefix="airq-", suffix=".csv") as file:
+        with _temporary_file() as file:
             shutil.copyfileobj(stdin, file, _CHUNK)
             yield _spooled("-", file)
     elif place.lower().startswith(("http://", "https://")):
         name = _without_secrets(place)
-        with tempfile.NamedTemporaryFile(prefix="airq-", suffix=".csv") as file:
+        with _temporary_file() as file:
             _download(place, name, file)
             yield _spooled(name, file)
     else:
         path = Path(place)
-        try:
-            with path.open("rb") as opened:
-                opened.peek(1)
-        except OSError as error:
-            raise UnusableInput(f"{place}: {error.strerror or error}") from None
-        yield Source(place, path, path.stat().st_size)
+        with ExitStack() as stack:
+            try:
+                opened = stack.enter_context(path.open("rb"))
+                if opened.seekable():
+                    source = Source(place, path, path.stat().st_size)
+                else:  # A pipe, as a shell makes one of <(zcat x.csv.gz).
+                    file = stack.enter_context(_temporary_file())
+                    shutil.copyfileobj(opened, file, _CHUNK)
+                    source = _spooled(place, file)
+            except OSError as error:
+                raise UnusableInput(f"{place}: {error.strerror or error}") from None
+            yield source
+
+
+def check_source(place: str) -> None:
+    """Refuse a file that is not there or can't be read; URLs and standard input show at their turn.
+
+    Raises:
+        UnusableInput: the file can't be opened.
+    """
+    if place == "-" or "://" in place:
+        return
+    if Path(place).is_dir():
+        raise UnusableInput(f"{place}: is a directory; name its files")
+    if not os.access(place, os.R_OK):
+        reason = "permission denied" if Path(place).exists() else "no such file"
+        raise UnusableInput(f"{place}: {reason}")
+
+
+def _temporary_file() -> "tempfile._TemporaryFileWrapper[bytes]":
+    return tempfile.NamedTemporaryFile(prefix="airq-", suffix=".csv")
 
 
 def _spooled(name: str, file: "tempfile._TemporaryFileWrapper[bytes]") -> Source:
@@ -120,22 +160,40 @@ def _spooled(name: str, file: "tempfile._TemporaryFileWrapper[bytes]") -> Source
 
 
 def _download(url: str, name: str, file: "tempfile._TemporaryFileWrapper[bytes]") -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "airq"})  # noqa: S310 checked by the caller
     try:
-        with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:  # noqa: S310
+        with urllib.request.urlopen(_request(url), timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:  # noqa: S310
             shutil.copyfileobj(response, file, _CHUNK)
             expected = response.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
+        error.close()
         raise UnusableInput(f"{name}: the server answered {error.code} {error.reason}") from None
-    except (OSError, ValueError) as error:
+    except http.client.IncompleteRead:
+        raise UnusableInput(f"{name}: the server broke off; try again") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
+        reason = getattr(reason, "strerror", None) or reason
         raise UnusableInput(f"{name}: could not be fetched: {reason}") from None
     if expected is not None and int(expected) != file.tell():
         raise UnusableInput(f"{name}: {file.tell()} of {expected} bytes arrived; try again")
 
 
+def _request(url: str) -> urllib.request.Request:
+    parts = urllib.parse.urlsplit(url)
+    user, _, host = parts.netloc.rpartition("@")
+    plain = urllib.parse.urlunsplit(parts._replace(netloc=host))
+    request = urllib.request.Request(plain, headers={"User-Agent": "airq"})  # noqa: S310 checked by the caller
+    if user:
+        # RFC 7617; another server, to which this one redirects, is not told.
+        credentials = base64.b64encode(urllib.parse.unquote_to_bytes(user)).decode()
+        request.add_unredirected_header("Authorization", f"Basic {credentials}")
+    return request
+
+
 def _without_secrets(url: str) -> str:
     """Take the user, the password and the query, where tokens stand, out of a URL."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise UnusableInput(f"the URL can't be read: {error}") from None
     host = parts.netloc.rpartition("@")[2]
     return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))

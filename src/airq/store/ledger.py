@@ -1,6 +1,6 @@
 """The ledger of loads: what was loaded, when, with which result, and the rows that were refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
@@ -108,13 +108,32 @@ async def mark_interrupted(connection: Connection) -> None:
 
 
 async def finish(connection: Connection, number: int, outcome: str, **columns: object) -> None:
-    """Enter how a load ended: its outcome and the ledger's columns that are known by now."""
-    names = list(columns)
-    assignments = "".join(f", {name} = ${place}" for place, name in enumerate(names, start=3))
+    """Enter, in a load's own transaction, how it ends: its outcome and the columns known by now."""
+    assignments = _assignments(columns)
     await connection.execute(
         f"UPDATE airq.load SET outcome = $2, finished = clock_timestamp(){assignments} WHERE id = $1",
         number, outcome, *columns.values(),
     )  # fmt: skip
+
+
+async def give_up(connection: Connection, number: int, outcome: str, reason: str, **columns: object) -> bool:
+    """Enter, beside a load's transaction, that it ended without a commit, and why.
+
+    Returns:
+        False if it was committed all the same, as when a commit's answer was lost on its way; the
+        entry then stays as it is.
+    """
+    assignments = _assignments({"reason": reason, **columns})
+    status = await connection.execute(
+        f"UPDATE airq.load SET outcome = $2, finished = clock_timestamp(){assignments} "
+        "WHERE id = $1 AND outcome NOT IN ('loaded', 'unchanged')",
+        number, outcome, reason, *columns.values(),
+    )  # fmt: skip
+    return bool(status == "UPDATE 1")
+
+
+def _assignments(columns: Iterable[str]) -> str:
+    return "".join(f", {name} = ${place}" for place, name in enumerate(columns, start=3))
 
 
 async def add_rejects(connection: Connection, number: int, rejects: Sequence[RejectedRow]) -> None:

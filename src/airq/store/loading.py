@@ -1,15 +1,18 @@
 """The transaction of a load: its measurements enter all together or not at all.
 
-A month that has no partition gets one of its own, which is filled by COPY, indexed once the file has
-left the month behind, and attached at the end. Rows of any other month are staged, and merged at the
-end, where what they replace is kept for an undo. A file that repeats a station and time breaks the
-first way by the partition's key; the load then starts over and stages everything, because only the
-whole of a file can tell which of its rows comes last.
+A month's partition is made in a short transaction of its own: PostgreSQL does not tie the attaching of
+a partition to the snapshots of readers, so that one that is attached together with its rows can come to
+light behind the load's other rows. The first load of a month copies its rows straight into the bare
+partition and builds its indexes once the file has left the month behind, which takes half the time of
+keeping indexes up to date. Rows of any other month are staged, and merged at the end, where what they
+replace is kept for an undo. A file that repeats a station and time breaks the first way by the
+partition's key; the load then starts over and stages everything, because only the whole of a file can
+tell which of its rows comes last.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,17 +23,18 @@ import numpy as np
 import numpy.typing as npt
 
 from airq.domain.errors import AirqError
+from airq.domain.instants import next_month, start_of
 from airq.domain.pollutants import NAMES
 from airq.store import ledger
-from airq.store.connections import translate
+from airq.store.connections import DatabaseUnavailable, reason_of, to_codec, translate
 from airq.store.copy_format import encode_rows
 
 Connection: TypeAlias = asyncpg.Connection
 Touches = Counter[tuple[int, date]]
 """(station id, first day of a month) → rows."""
 
-ATTACH_LOCK_TIMEOUT = "2s"
-ATTACH_TRIES = 15
+PARTITION_LOCK_TIMEOUT = "2s"
+PARTITION_TRIES = 15
 
 
 class RepeatedRows(Exception):
@@ -76,19 +80,22 @@ class Transfer:
     """One attempt at a load.
 
     Args:
+        book: the connection on which partitions are made, in transactions of their own.
         data: the connection whose transaction takes the measurements.
         load_id: the load's number in the ledger.
         stage_all: stage every row, because the file repeats some.
     """
 
+    book: Connection
     data: Connection
     load_id: int
     stage_all: bool = False
     _station_ids: list[int] = field(default_factory=list)
-    _partitions: set[date] | None = None
-    """Months that had a partition before this load."""
-    _new: dict[date, bool] = field(default_factory=dict)
-    """Months whose partition this load makes → whether it has its indexes by now."""
+    _indexed: dict[date, bool] | None = None
+    """Months that have a partition → whether it has its indexes by now."""
+    _direct: set[date] = field(default_factory=set)
+    """Months whose rows are copied straight into their partition."""
+    _staged_months: set[date] = field(default_factory=set)
     _inserted: Touches = field(default_factory=Counter)
     _changed: Touches = field(default_factory=Counter)
     _staged_columns: tuple[str, ...] | None = None
@@ -121,9 +128,7 @@ class Transfer:
                     await self._add_month(month.astype(date), places, station_ids, rows)
             # A file in the order of time is through with a month when it goes on to the next: its
             # indexes are built while the following rows are still being read.
-            for month, indexed in self._new.items():
-                if not indexed and month not in here:
-                    await self._index(month)
+            await self._index(self._direct - here)
 
     async def _resolve(self, stations: Sequence[str]) -> None:
         """Learn the keys of the stations that are new in the file; make those new to the database."""
@@ -147,15 +152,18 @@ class Transfer:
         station_ids: npt.NDArray[np.int64],
         rows: Rows,
     ) -> None:
-        if self._partitions is None:
-            self._partitions = await _partitions(self.data)
+        if self._indexed is None:
+            self._indexed = await _partitions(self.book)
+        if month not in self._indexed:
+            await self._make_partition(month)
+            self._indexed[month] = False
         keys, times = station_ids[places], rows.times[places]
         values = [rows.values[name][places] for name in rows.values]
-        if self.stage_all or month in self._partitions:
-            await self._stage(tuple(rows.values), month, rows.lines[places], keys, times, values)
+        if self.stage_all or (self._indexed[month] and month not in self._direct):
+            self._staged_months.add(month)
+            await self._stage(tuple(rows.values), rows.lines[places], keys, times, values)
             return
-        if month not in self._new:
-            await self._make(month)
+        self._direct.add(month)
         load_ids = np.full(len(keys), self.load_id, np.int64)
         payload = await asyncio.to_thread(encode_rows, [(keys, 4), (load_ids, 4)], times, values)
         columns = ("station_id", "load_id", "time", *rows.values)
@@ -163,45 +171,32 @@ class Transfer:
         for station_id, count in zip(*np.unique(keys, return_counts=True), strict=True):
             self._inserted[int(station_id), month] += int(count)
 
-    async def _make(self, month: date) -> None:
-        await self._settle()
-        await self.data.execute("SELECT airq.make_partition($1)", month)
-        self._new[month] = False
-
-    async def _index(self, month: date) -> None:
-        await self._in_turn(self.data.execute("SELECT airq.index_partition($1)", month))
-        self._new[month] = True
-
-    async def _attach(self) -> None:
-        """Make this load's partitions a part of the table."""
-        for month, indexed in self._new.items():
-            if not indexed:
-                await self._index(month)
-        await self._settle()
-        for month in self._new:
-            await self._attach_one(month)
-        self._new.clear()
-
-    async def _attach_one(self, month: date) -> None:
-        for attempt in range(1, ATTACH_TRIES + 1):
+    async def _make_partition(self, month: date) -> None:
+        for _ in range(PARTITION_TRIES):
             try:
-                async with self.data.transaction():
-                    await self.data.execute(f"SET LOCAL lock_timeout = '{ATTACH_LOCK_TIMEOUT}'")
-                    await self.data.execute("SELECT airq.attach_partition($1)", month)
-                break
+                async with self.book.transaction():
+                    await self.book.execute(f"SET LOCAL lock_timeout = '{PARTITION_LOCK_TIMEOUT}'")
+                    await self.book.execute("SELECT airq.add_partition($1)", month)
+                return
             except asyncpg.LockNotAvailableError:
-                if attempt == ATTACH_TRIES:
-                    raise LoadFailed(
-                        f"another session holds a lock on the measurements ({attempt} tries of "
-                        f"{ATTACH_LOCK_TIMEOUT}); nothing of this load is visible; "
-                        "see pg_stat_activity and load again"
-                    ) from None
-        await self.data.execute("SET LOCAL lock_timeout = 0")
+                continue
+        raise LoadFailed(
+            f"another session holds a lock on the measurements ({PARTITION_TRIES} tries of "
+            f"{PARTITION_LOCK_TIMEOUT}); nothing of this load is visible; "
+            "see pg_stat_activity and load again"
+        )
+
+    async def _index(self, months: Set[date]) -> None:
+        """Build the indexes of those partitions that have none."""
+        assert self._indexed is not None
+        for month in sorted(months):
+            if not self._indexed[month]:
+                await self._in_turn(self.data.execute("SELECT airq.index_partition($1)", month))
+                self._indexed[month] = True
 
     async def _stage(
         self,
         names: tuple[str, ...],
-        month: date,
         lines: npt.NDArray[np.int64],
         keys: npt.NDArray[np.int64],
         times: npt.NDArray[np.int64],
@@ -215,9 +210,6 @@ class Transfer:
                 "CREATE TEMPORARY TABLE staged (line bigint NOT NULL, station_id integer NOT NULL, "
                 f"time timestamptz NOT NULL, {columns}) ON COMMIT DROP"
             )
-        assert self._partitions is not None
-        if month not in self._partitions and month not in self._new:
-            await self._make(month)
         payload = await asyncio.to_thread(encode_rows, [(lines, 8), (keys, 4)], times, values)
         await self._copy("staged", None, ("line", "station_id", "time", *names), payload)
         self._staged += len(lines)
@@ -259,9 +251,10 @@ class Transfer:
                 await self._at_work
 
     async def complete(self) -> Counts:
-        """Attach what is new, merge what was staged, and enter what was touched."""
+        """Merge what was staged, and enter what was touched."""
         async with _told_faults():
-            await self._attach()
+            await self._index(self._direct | self._staged_months)
+            await self._settle()
             repeated = await self._merge() if self._staged_columns else 0
             inserted, changed = self._inserted.total(), self._changed.total()
             unchanged = self._staged - repeated - self._merged
@@ -283,18 +276,25 @@ class Transfer:
         count: int = await self.data.fetchval("SELECT count(*) FROM repeated")
         if count:
             await self.data.execute("DELETE FROM staged USING repeated WHERE staged.line = repeated.line")
-        columns = ", ".join(self._staged_columns)
-        # The rows are in the order of the table's own partitions, so that neither its indexes nor its
-        # heap are visited twice.
+        if len(self._staged_months) > 1:
+            await self.data.execute("CREATE INDEX ON staged (time)")
+        await self.data.execute("ANALYZE staged")
+        for month in sorted(self._staged_months):
+            await self._merge_month(month, self._staged_columns)
+        return count
+
+    async def _merge_month(self, month: date, names: tuple[str, ...]) -> None:
+        columns = ", ".join(names)
         merged = await self.data.fetch(
             f"""
             WITH merged AS (
-                INSERT INTO airq.measurement AS stored (time, station_id, load_id, {columns})
-                SELECT time, station_id, $1, {columns} FROM staged ORDER BY time, station_id
+                INSERT INTO airq.measurement_{month:%Y_%m} AS stored (time, station_id, load_id, {columns})
+                SELECT time, station_id, $1, {columns} FROM staged
+                WHERE time >= $2 AND time < $3 ORDER BY time, station_id
                 ON CONFLICT (station_id, time) DO UPDATE SET load_id = $1,
-                    {", ".join(f"{name} = excluded.{name}" for name in self._staged_columns)}
-                WHERE ({", ".join(f"stored.{name}" for name in self._staged_columns)})
-                    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in self._staged_columns)})
+                    {", ".join(f"{name} = excluded.{name}" for name in names)}
+                WHERE ({", ".join(f"stored.{name}" for name in names)})
+                    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in names)})
                 RETURNING new.time, new.station_id, old.load_id AS replaced,
                     {", ".join(f"old.{name}" for name in NAMES)}
             ), kept AS (
@@ -303,19 +303,19 @@ class Transfer:
                 SELECT time, station_id, replaced, $1, {", ".join(NAMES)}
                 FROM merged WHERE replaced IS NOT NULL
             )
-            SELECT station_id, date_trunc('month', time AT TIME ZONE 'UTC')::date,
-                count(*) FILTER (WHERE replaced IS NULL), count(replaced)
-            FROM merged GROUP BY 1, 2
+            SELECT station_id, count(*) FILTER (WHERE replaced IS NULL), count(replaced)
+            FROM merged GROUP BY station_id
             """,
             self.load_id,
+            to_codec(start_of(month)),
+            to_codec(start_of(next_month(month))),
         )
-        for station_id, month, inserted, changed in merged:
+        for station_id, inserted, changed in merged:
             self._merged += inserted + changed
             if inserted:
                 self._inserted[station_id, month] += inserted
             if changed:
                 self._changed[station_id, month] += changed
-        return count
 
     async def repeated_lines(self) -> AsyncIterator[tuple[int, int]]:
         """Return, by line, each row that a later one of the file repeats, and the last such line."""
@@ -333,18 +333,20 @@ async def _told_faults() -> AsyncIterator[None]:
         raise RepeatedRows from None
     except asyncpg.InsufficientResourcesError as error:
         raise LoadFailed(
-            f"the database has no room for this load ({error}); nothing of it is visible"
+            f"the database has no room for this load ({reason_of(error)}); nothing of it is visible"
         ) from error
 
 
-async def _partitions(connection: Connection) -> set[date]:
-    """Return the months that have a partition."""
-    names = await connection.fetch(
-        "SELECT relname FROM pg_inherits JOIN pg_class ON oid = inhrelid "
+async def _partitions(connection: Connection) -> dict[date, bool]:
+    """Return the months that have a partition, and whether it has its indexes."""
+    rows = await connection.fetch(
+        "SELECT relname, EXISTS (SELECT FROM pg_index WHERE indrelid = inhrelid) "
+        "FROM pg_inherits JOIN pg_class ON oid = inhrelid "
         "WHERE inhparent = 'airq.measurement'::regclass"
     )
     return {
-        date.fromisoformat(name.removeprefix("measurement_").replace("_", "-") + "-01") for [name] in names
+        date.fromisoformat(f"{name.removeprefix('measurement_').replace('_', '-')}-01"): indexed
+        for name, indexed in rows
     }
 
 
@@ -402,8 +404,14 @@ async def record_touched(
 def describe(error: Exception) -> AirqError | None:
     """Return a driver's fault during a load in words for people, or None if it is none of those."""
     translated = translate(error)
-    if isinstance(translated, AirqError):
-        return translated
+    if isinstance(translated, DatabaseUnavailable):
+        while isinstance(error, asyncpg.InterfaceError) and isinstance(error.__context__, Exception):
+            # The driver can't end a transaction whose connection is gone; why it is gone is what tells.
+            error = error.__context__
+        return LoadFailed(
+            f"the connection to the database was lost ({reason_of(error)}); run it again, "
+            "nothing enters twice"
+        )
     if isinstance(error, asyncpg.PostgresError):
-        return LoadFailed(f"the database refused: {error}; nothing of this load is visible")
-    return None
+        return LoadFailed(f"the database refused: {reason_of(error)}; nothing of this load is visible")
+    return translated if isinstance(translated, AirqError) else None

@@ -1,27 +1,23 @@
 """What the API reads: one statement a page, with the version of the data that it shows."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 import asyncpg
 
-from airq.domain.queries import Query
+from airq.domain.instants import month_of, next_month, start_of
+from airq.domain.queries import Query, TimeRange
 from airq.domain.stations import Station
-from airq.store.connections import (
-    CONNECT_TIMEOUT_SECONDS,
-    DatabaseUnavailable,
-    from_codec,
-    set_codecs,
-    to_codec,
-    translated_faults,
-)
+from airq.store.connections import SchemaUnusable, from_codec, set_codecs, to_codec
 from airq.store.migrator import NEEDED_SCHEMA, schema_revision
+from airq.store.pool import Pool
 
 EXPORT_CHUNK_ROWS = 5_000
-ACQUIRE_TIMEOUT_SECONDS = 5.0
+MANY_MONTHS = 24
+"""With more partitions than this, planning for all of them costs more than asking which are needed."""
 
 Row = tuple[Any, ...]
 """`(time in milliseconds since 1970, station, *values)`; a missing value is None."""
@@ -67,74 +63,58 @@ class Measurements:
     url: str
     pool_size: int
     statement_timeout_seconds: float
-    _pool: asyncpg.Pool | None = None
+    _pool: Pool = field(init=False)
     _names: dict[int, str] = field(default_factory=dict)
     _ids: dict[str, int] = field(default_factory=dict)
+    _months: int = 0
+
+    def __post_init__(self) -> None:
+        self._pool = Pool(self.url, self.pool_size, self.statement_timeout_seconds, self._prepare)
 
     async def open(self) -> None:
         """Make the pool; it connects when it is first asked, so that the database may come later."""
-        timeout = round(self.statement_timeout_seconds * 1000)
-        self._pool = await asyncpg.create_pool(
-            self.url,
-            min_size=0,
-            max_size=self.pool_size,
-            init=set_codecs,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            max_inactive_connection_lifetime=300,
-            server_settings={
-                "application_name": "airq serve",
-                "default_transaction_read_only": "on",
-                "statement_timeout": str(timeout),
-                # A client that stops reading an export must not hold back the database's cleaning.
-                "idle_in_transaction_session_timeout": "60s",
-                # Pages are short: compiling a plan costs more than it saves.
-                "jit": "off",
-            },
-        )
+        await self._pool.open()
 
     async def close(self) -> None:
         """Close the pool; connections in use are ended."""
-        if self._pool is not None:
-            self._pool.terminate()
+        self._pool.close()
 
     @property
     def pool_state(self) -> tuple[int, int]:
         """Connections that are open, and how many of them are idle."""
-        if self._pool is None:
-            return 0, 0
-        return self._pool.get_size(), self._pool.get_idle_size()
+        return self._pool.state
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        if self._pool is None:
-            raise DatabaseUnavailable("the pool is not open")
-        async with (
-            translated_faults(),
-            self._pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS) as connection,
-        ):
-            yield connection
-
-    async def check(self) -> str | None:
-        """Return why the database can't serve this version of airq, or None if it can.
+    async def check(self) -> None:
+        """Make sure that the database can serve this version of airq.
 
         Raises:
+            SchemaUnusable: it has none of airq's, an older one, or this role may not use it.
             DatabaseUnavailable: it can't be reached.
         """
-        async with self._connection() as connection:
+        async with self._pool.connection() as connection:
             revision = await schema_revision(connection)
         if revision is None or revision < NEEDED_SCHEMA:
-            return f"its schema is at {revision or 'nothing'}; {NEEDED_SCHEMA} is needed: airq migrate"
-        return None
+            found = f"schema {revision}, and {NEEDED_SCHEMA} is needed" if revision else "no schema of airq's"
+            raise SchemaUnusable(f"the database has {found}; run `airq migrate`")
+
+    async def _prepare(self, connection: asyncpg.Connection) -> None:
+        await set_codecs(connection)
+        # Behind a restore from a backup, a station's number may be another one's.
+        with suppress(asyncpg.PostgresError):
+            await self._learn_stations(connection)
 
     async def unknown_stations(self, names: Sequence[str]) -> list[str]:
         """Return the names that no station has."""
         if any(name not in self._ids for name in names):
-            await self._learn_stations()
+            async with self._pool.connection() as connection:
+                await self._learn_stations(connection)
         return [name for name in names if name not in self._ids]
 
-    async def _learn_stations(self) -> None:
-        async with self._connection() as connection:
-            rows = await connection.fetch("SELECT id, name FROM airq.station")
+    async def _learn_stations(self, connection: asyncpg.Connection) -> None:
+        rows = await connection.fetch("SELECT id, name FROM airq.station")
+        self._months = await connection.fetchval(
+            "SELECT count(*) FROM airq.coverage WHERE station_id = 0 AND month > '-infinity'"
+        )
         self._names = dict(map(tuple, rows))
         self._ids = {name: number for number, name in self._names.items()}
 
@@ -146,14 +126,14 @@ class Measurements:
             known_versions: what the client has; if one is current, no measurement is read.
         """
         assert query.limit is not None
-        async with self._connection() as connection:
+        async with self._pool.connection() as connection:
             return await self._page(connection, query, query.limit, known_versions)
 
     @asynccontextmanager
-    async def export(self, query: Query) -> AsyncIterator[AsyncIterator[list[tuple[Any, ...]]]]:
+    async def export(self, query: Query) -> AsyncIterator[AsyncGenerator[list[tuple[Any, ...]], None]]:
         """Read all rows of a query from one snapshot, in chunks."""
 
-        async def chunks(connection: asyncpg.Connection) -> AsyncIterator[list[tuple[Any, ...]]]:
+        async def chunks(connection: asyncpg.Connection) -> AsyncGenerator[list[tuple[Any, ...]], None]:
             left, at = query.limit, query
             while left is None or left > 0:
                 size = EXPORT_CHUNK_ROWS if left is None else min(EXPORT_CHUNK_ROWS, left)
@@ -166,15 +146,12 @@ class Measurements:
                     return
                 left = None if left is None else left - size
 
-        async with (
-            self._connection() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self._pool.snapshot() as connection:
             yield chunks(connection)
 
     async def version(self, query: Query) -> int:
         """Return the version of the data that a query asks for."""
-        async with self._connection() as connection:
+        async with self._pool.connection() as connection:
             version: int = await connection.fetchval(_VERSION, *self._version_arguments(query))
             return version
 
@@ -183,14 +160,67 @@ class Measurements:
         return stations, query.range.months() or [date.min]
 
     async def _page(
+        self, connection: asyncpg.Connection, query: Query, limit: int, known_versions: Sequence[int]
+    ) -> Page:
+        """Read a page; of a long range only the months that it needs."""
+        months = query.range.months()
+        asked = self._months if months is None else min(len(months), self._months)
+        window = await self._window(connection, query, limit) if asked > MANY_MONTHS else None
+        if window is not None:
+            page = await self._read(connection, replace(query, range=window), query, limit, known_versions)
+            if page.rows is None or page.more:
+                return page
+            # An undo took rows away since the window was measured.
+        return await self._read(connection, query, query, limit, known_versions)
+
+    async def _window(self, connection: asyncpg.Connection, query: Query, limit: int) -> TimeRange | None:
+        """Return a part of a query's range that holds its page for sure; None if that is all of it.
+
+        PostgreSQL plans for every partition of a range, however few of them a page then reads.
+        """
+        descending = query.order == "desc"
+        at = query.cursor.time if query.cursor else query.range.end if descending else query.range.start
+        start = None if at is None else month_of(at)
+        # The first month may lie partly outside of the range, so its rows don't count.
+        month = await connection.fetchval(
+            f"""
+            SELECT month FROM (
+                SELECT month, sum(sum(measurements)) OVER (ORDER BY month {query.order}) AS so_far,
+                    first_value(sum(measurements)) OVER (ORDER BY month {query.order}) AS in_first
+                FROM airq.coverage
+                WHERE station_id = ANY($1::integer[]) AND month > '-infinity'
+                    AND ($2::date IS NULL OR month {"<=" if descending else ">="} $2)
+                GROUP BY month
+            ) AS running WHERE so_far - in_first > $3 ORDER BY month {query.order} LIMIT 1
+            """,
+            [self._ids[name] for name in query.stations] or [0],
+            start,
+            limit,
+        )
+        if month is None:
+            return None
+        if descending:
+            first = start_of(month)
+            if query.range.start is not None and query.range.start >= first:
+                return None
+            return TimeRange(first, query.range.end)
+        last = start_of(next_month(month))
+        if query.range.end is not None and query.range.end <= last:
+            return None
+        return TimeRange(query.range.start, last)
+
+    async def _read(
         self,
         connection: asyncpg.Connection,
         query: Query,
+        asked: Query,
         limit: int,
         known_versions: Sequence[int],
+        *,
+        again: bool = False,
     ) -> Page:
         descending = query.order == "desc"
-        arguments: list[Any] = [*self._version_arguments(query), list(known_versions)]
+        arguments: list[Any] = [*self._version_arguments(asked), list(known_versions)]
 
         def bind(value: object) -> str:
             arguments.append(value)
@@ -204,18 +234,15 @@ class Measurements:
             )
         lower, upper = query.range.start, query.range.end
         if query.cursor is not None:
-            # Rows at the cursor's own time follow where their station's name comes behind it.
-            if not self._names:
-                await self._learn_stations()
+            # Of the rows at the cursor's own time, those up to its station are left out; asking for the
+            # others would miss the stations that a load brought since the names were read.
             time, station = query.cursor.time, query.cursor.station
-            behind = [
+            before = [
                 number
                 for number, name in self._names.items()
-                if (name < station if descending else name > station)
+                if (name >= station if descending else name <= station)
             ]
-            comparison = "<" if descending else ">"
-            at = bind(to_codec(time))
-            conditions.append(f"(time {comparison} {at} OR station_id = ANY({bind(behind)}))")
+            conditions.append(f"NOT (time = {bind(to_codec(time))} AND station_id = ANY({bind(before)}))")
             if descending:
                 upper = time + 1 if upper is None else min(upper, time + 1)
             else:
@@ -243,22 +270,32 @@ class Measurements:
         try:
             rows = [(row[1], names[row[2]], *row[3:]) for row in found]
         except KeyError:
-            await self._learn_stations()
-            names = self._names
-            rows = [(row[1], names[row[2]], *row[3:]) for row in found]
+            if again:
+                raise
+            await self._learn_stations(connection)
+            return await self._read(connection, query, asked, limit, known_versions, again=True)
         rows = _ordered(rows, descending)
         more = len(rows) > limit
         del rows[limit:]
         return Page(version, [(from_codec(row[0]), *row[1:]) for row in rows], more)
 
-    async def latest(self, names: Sequence[str], pollutants: Sequence[str]) -> tuple[int, list[Row]]:
-        """Return the version, and each station's newest measurement, by station."""
+    async def latest(
+        self, names: Sequence[str], pollutants: Sequence[str], known_versions: Sequence[int] = ()
+    ) -> Page:
+        """Read each station's newest measurement, by station.
+
+        Args:
+            names: stations, which must be known; empty means all.
+            known_versions: what the client has; if one is current, no measurement is read.
+        """
         ids = [self._ids[name] for name in names]
         async with (
-            self._connection() as connection,
+            self._pool.connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             version = await connection.fetchval(_VERSION, ids or [0], [date.min])
+            if version in known_versions:
+                return Page(version, None, more=False)
             rows = await connection.fetch(
                 f"""
                 SELECT time, name, {", ".join(pollutants)} FROM airq.station, LATERAL (
@@ -269,11 +306,11 @@ class Measurements:
                 """,
                 ids,
             )
-        return version or 0, [(from_codec(row[0]), *row[1:]) for row in rows]
+        return Page(version, [(from_codec(row[0]), *row[1:]) for row in rows], more=False)
 
     async def stations(self, names: Sequence[str] = ()) -> tuple[int, list[Station]]:
         """Return the version of the data as a whole, and stations by name; all of them if none is named."""
-        async with self._connection() as connection:
+        async with self._pool.connection() as connection:
             rows = await connection.fetch(
                 """
                 SELECT (SELECT coalesce(max(version), 0) FROM airq.coverage
@@ -300,7 +337,7 @@ class Measurements:
 
     async def freshness(self) -> Freshness:
         """Return what the metrics tell of the data."""
-        async with self._connection() as connection:
+        async with self._pool.connection() as connection:
             newest = await connection.fetchval("SELECT max(time) FROM airq.measurement")
             count, stations = await connection.fetchrow(
                 "SELECT coalesce((SELECT measurements FROM airq.coverage "

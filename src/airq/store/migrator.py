@@ -20,12 +20,16 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from airq.domain.errors import AirqError
-from airq.store.connections import CONNECT_TIMEOUT_SECONDS, connected, translated_faults
+from airq.store.connections import CONNECT_TIMEOUT_SECONDS, connected, reason_of, translated_faults
 
 LOCK_TIMEOUT = "5s"
 """A migration waits no longer than this for a lock, because every later query waits behind it."""
 
 LOCK_TRIES = 12
+RETRY_SECONDS = 1.0
+NEEDED_SERVER = 18
+"""The oldest PostgreSQL whose RETURNING tells what a merge replaced."""
+
 NEEDED_SCHEMA = "0001"
 """The revision that this version's queries need; any later one serves them too."""
 
@@ -81,27 +85,49 @@ async def migrate(
         DatabaseUnavailable: the database can't be reached.
     """
     async with connected(url, "airq migrate") as connection:
+        await _check_server(connection)
         if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK):
             on_wait("another migration is running; waiting for it")
             await connection.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
-        await connection.execute("CREATE SCHEMA IF NOT EXISTS airq")
-        before = await schema_revision(connection)
+        await connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         for attempt in range(1, LOCK_TRIES + 1):
             try:
-                await _upgrade(url)
-                break
+                return await _migrate(url, connection, loader, reader)
             except asyncpg.LockNotAvailableError:
-                if attempt == LOCK_TRIES:
-                    raise MigrationFailed(
-                        f"other sessions held the tables' locks for {attempt} tries of {LOCK_TIMEOUT}; "
-                        "nothing was changed; see pg_stat_activity and run it again"
-                    ) from None
-                on_wait(f"a table is locked by another session; trying again ({attempt})")
-                await asyncio.sleep(min(attempt, 5))
-        notices = await _apply_roles(connection, loader, reader)
-        now = await schema_revision(connection)
-        assert now is not None
-        return Migration(before, now, notices)
+                if attempt < LOCK_TRIES:
+                    on_wait(f"a table is locked by another session; trying again ({attempt})")
+                    await asyncio.sleep(min(attempt * RETRY_SECONDS, 5))
+            except asyncpg.InsufficientPrivilegeError as error:
+                owner = await connection.fetchval("SELECT current_user")
+                raise MigrationFailed(
+                    f"{owner} may not do what the migration needs: {reason_of(error)}; "
+                    "AIRQ_DATABASE_URL must name the owner of the database, or of the schema airq in it"
+                ) from error
+        raise MigrationFailed(
+            f"other sessions held the tables' locks for {LOCK_TRIES} tries of {LOCK_TIMEOUT}; "
+            "see pg_stat_activity and run it again"
+        )
+
+
+async def _check_server(connection: asyncpg.Connection) -> None:
+    if int(await connection.fetchval("SHOW server_version_num")) < NEEDED_SERVER * 10_000:
+        version = await connection.fetchval("SHOW server_version")
+        raise MigrationFailed(
+            f"the server is PostgreSQL {version}; airq needs {NEEDED_SERVER} or newer; nothing was changed"
+        )
+
+
+async def _migrate(
+    url: str, connection: asyncpg.Connection, loader: Role | None, reader: Role | None
+) -> Migration:
+    if await connection.fetchval("SELECT to_regnamespace('airq')") is None:
+        await connection.execute("CREATE SCHEMA airq")
+    before = await schema_revision(connection)
+    await _upgrade(url)
+    notices = await _apply_roles(connection, loader, reader)
+    now = await schema_revision(connection)
+    assert now is not None
+    return Migration(before, now, notices)
 
 
 async def schema_revision(connection: asyncpg.Connection) -> str | None:
@@ -129,7 +155,7 @@ async def _upgrade(url: str) -> None:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, asyncpg.PostgresError):
             cause = cause.__cause__ or getattr(cause, "orig", None)
-        if isinstance(cause, asyncpg.LockNotAvailableError):
+        if isinstance(cause, asyncpg.LockNotAvailableError | asyncpg.InsufficientPrivilegeError):
             raise cause from None
         if cause is not None:
             raise MigrationFailed(f"the migration failed, nothing was changed: {cause}") from error
@@ -178,9 +204,8 @@ _PRIVILEGES = {
         "GRANT SELECT, INSERT, DELETE ON airq.rejected_row, airq.replaced_measurement TO {role}",
         "GRANT SELECT, INSERT ON airq.load_month TO {role}",
         "GRANT SELECT ON airq.alembic_version TO {role}",
-        "GRANT EXECUTE ON FUNCTION airq.make_partition(date) TO {role}",
+        "GRANT EXECUTE ON FUNCTION airq.add_partition(date) TO {role}",
         "GRANT EXECUTE ON FUNCTION airq.index_partition(date) TO {role}",
-        "GRANT EXECUTE ON FUNCTION airq.attach_partition(date) TO {role}",
     ],
 }
 

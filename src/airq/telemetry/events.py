@@ -45,7 +45,7 @@ class RequestFinished(Event):
         target: the path and query as they came.
         duration_seconds: from the first byte of the request to the last of the answer.
         rows: measurements in the answer.
-        size: bytes of the answer's body before compression.
+        size: bytes of the answer's body as it was sent, compressed or not.
     """
 
     method: str

@@ -1,12 +1,13 @@
 """Events → log lines: JSON for machines, colored text on a terminal."""
 
 import re
-from dataclasses import fields
-from typing import TextIO
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, TextIO
 
+import click
 import msgspec
-import structlog
-from structlog.typing import EventDict, WrappedLogger
 
 from airq.telemetry.events import (
     DatabaseLost,
@@ -17,7 +18,8 @@ from airq.telemetry.events import (
     SettingUnknown,
 )
 
-_ERRORS = (RequestFailed, DatabaseLost)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_COLORS = {"info": "green", "warning": "yellow", "error": "red"}
 
 
 def log_observer(stream: TextIO, form: str, requests: str) -> Observer:
@@ -29,43 +31,59 @@ def log_observer(stream: TextIO, form: str, requests: str) -> Observer:
         requests: which requests are written: `all`, `errors` (500 and above) or `none`.
     """
     text = form == "text" or (form == "auto" and stream.isatty())
-    logger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.dev.ConsoleRenderer(colors=stream.isatty()) if text else _render_json,
-        ],
-        wrapper_class=structlog.BoundLogger,
-        cache_logger_on_first_use=True,
-    )
+    render: Callable[[dict[str, Any]], str] = _render_text if text else _render_json
+    colored = stream.isatty()
 
     def observe(event: Event) -> None:
         if isinstance(event, RequestFinished) and (
             requests == "none" or (requests == "errors" and event.status < 500)
         ):
             return
-        details = {
-            field.name: value for field in fields(event) if (value := getattr(event, field.name)) is not None
+        line = {
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": _level(event),
+            "event": _name(type(event).__name__),
         }
-        if isinstance(event, RequestFinished):
-            details["duration_seconds"] = round(event.duration_seconds, 6)
-        write = logger.info
-        if isinstance(event, _ERRORS) or (isinstance(event, RequestFinished) and event.status >= 500):
-            write = logger.error
-        elif isinstance(event, SettingUnknown):
-            write = logger.warning
-        write(_name(type(event)), **details)
+        for name in event.__dataclass_fields__:
+            value = getattr(event, name)
+            if value is not None:
+                line[name] = value
+        written = render(line)
+        if text and not colored:
+            written = click.unstyle(written)
+        stream.write(written + "\n")
+        stream.flush()
 
     return observe
 
 
-def _name(kind: type[Event]) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+def _level(event: Event) -> str:
+    if isinstance(event, RequestFinished):
+        return "error" if event.status >= 500 else "info"
+    if isinstance(event, RequestFailed | DatabaseLost):
+        return "error"
+    return "warning" if isinstance(event, SettingUnknown) else "info"
 
 
-def _render_json(logger: WrappedLogger, method: str, event: EventDict) -> str:
-    """Render one line, with the fields that every line has in front."""
-    first = ("timestamp", "level", "event")
-    ordered = {name: event[name] for name in first} | dict(event)
-    return msgspec.json.encode(ordered).decode()
+@cache
+def _name(kind: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
+
+
+def _render_json(line: dict[str, Any]) -> str:
+    return msgspec.json.encode(line).decode()
+
+
+def _render_text(line: dict[str, Any]) -> str:
+    """Render what a person at a terminal wants to see of an event."""
+    clock = click.style(line.pop("timestamp")[11:23], dim=True)
+    level, event = line.pop("level"), line.pop("event")
+    traceback = line.pop("traceback", None)
+    details = " ".join(f"{name}={click.style(_visible(value), bold=True)}" for name, value in line.items())
+    text = f"{clock} {click.style(event.replace('_', ' '), fg=_COLORS[level])} {details}"
+    return f"{text}\n{traceback}" if traceback else text
+
+
+def _visible(value: object) -> str:
+    """Write control characters as escapes: what clients send must not steer a terminal or begin a line."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), str(value))

@@ -136,7 +136,7 @@ class Metrics:
         )
         self._bytes = Counter(
             "airq_http_response_bytes",
-            "Bytes of answers before compression.",
+            "Bytes of answers' bodies as they were sent, compressed or not.",
             ["route"],
             registry=self.registry,
         )

@@ -14,7 +14,8 @@ STATEMENTS = (
     )
     """,
     # No foreign keys on measurements: a check for each row would cost more than the row itself.
-    # Stations are never deleted and loads never leave the ledger, by privilege.
+    # Stations are never deleted and loads never leave the ledger, by privilege. No index either: each
+    # partition gets its own by index_partition, once its first rows are there.
     """
     CREATE TABLE airq.measurement (
         time timestamptz NOT NULL,
@@ -25,11 +26,9 @@ STATEMENTS = (
         pm10 double precision,
         pm2_5 double precision,
         station_id integer NOT NULL,
-        load_id integer NOT NULL,
-        PRIMARY KEY (station_id, time)
+        load_id integer NOT NULL
     ) PARTITION BY RANGE (time)
     """,
-    "CREATE INDEX measurement_time ON airq.measurement (time)",
     """
     CREATE TABLE airq.load (
         id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -99,12 +98,11 @@ STATEMENTS = (
         PRIMARY KEY (station_id, month)
     )
     """,
-    # A month's partition is made beside the table, filled, indexed and only then attached, all in the
-    # load's transaction. Attaching a table whose bounds are checked takes a SHARE UPDATE EXCLUSIVE
-    # lock on the parent, which no reader waits for; CREATE TABLE … PARTITION OF would lock them out.
-    # The loader owns nothing, so these run with the owner's rights.
+    # A month's partition is made beside the table and attached, which takes a SHARE UPDATE EXCLUSIVE
+    # lock on the table that no reader waits for; CREATE TABLE … PARTITION OF would lock them out. The
+    # loader owns nothing, so this runs with the owner's rights.
     """
-    CREATE FUNCTION airq.make_partition(month date) RETURNS void
+    CREATE FUNCTION airq.add_partition(month date) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     DECLARE
         partition text := 'measurement_' || to_char(month, 'YYYY_MM');
@@ -114,11 +112,8 @@ STATEMENTS = (
             RAISE EXCEPTION 'no partition for %: the year is outside of 1900 to 2099', month;
         END IF;
         EXECUTE format(
-            'CREATE TABLE airq.%I (LIKE airq.measurement INCLUDING DEFAULTS INCLUDING CONSTRAINTS, '
-            'CONSTRAINT bounds CHECK (time >= %L AND time < %L))',
-            partition,
-            to_char(month, 'YYYY-MM-01') || ' 00:00:00+00',
-            to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00');
+            'CREATE TABLE airq.%I (LIKE airq.measurement INCLUDING DEFAULTS INCLUDING CONSTRAINTS)',
+            partition);
         FOR granted IN
             SELECT a.privilege_type, a.grantee::regrole AS grantee
             FROM pg_class c, aclexplode(c.relacl) a
@@ -127,39 +122,28 @@ STATEMENTS = (
             EXECUTE format('GRANT %s ON airq.%I TO %s',
                 granted.privilege_type, partition, granted.grantee);
         END LOOP;
+        EXECUTE format('ALTER TABLE airq.measurement ATTACH PARTITION airq.%I '
+            'FOR VALUES FROM (%L) TO (%L)',
+            partition,
+            to_char(month, 'YYYY-MM-01') || ' 00:00:00+00',
+            to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00');
     END
     $$
     """,
+    # CREATE UNIQUE INDEX lets readers read on; ADD PRIMARY KEY would lock them out of the partition.
     """
     CREATE FUNCTION airq.index_partition(month date) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     DECLARE
         partition text := 'measurement_' || to_char(month, 'YYYY_MM');
     BEGIN
-        EXECUTE format('ALTER TABLE airq.%I ADD PRIMARY KEY (station_id, time)', partition);
-        EXECUTE format('CREATE INDEX ON airq.%I (time)', partition);
+        EXECUTE format('CREATE UNIQUE INDEX %I ON airq.%I (station_id, time)',
+            partition || '_key', partition);
+        EXECUTE format('CREATE INDEX %I ON airq.%I (time)', partition || '_time', partition);
     END
     $$
     """,
-    """
-    CREATE FUNCTION airq.attach_partition(month date) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    DECLARE
-        partition text := 'measurement_' || to_char(month, 'YYYY_MM');
-    BEGIN
-        EXECUTE format('ALTER TABLE airq.measurement ATTACH PARTITION airq.%I '
-            'FOR VALUES FROM (%L) TO (%L)',
-            partition,
-            to_char(month, 'YYYY-MM-01') || ' 00:00:00+00',
-            to_char(month + interval '1 month', 'YYYY-MM-01') || ' 00:00:00+00');
-        EXECUTE format('ALTER TABLE airq.%I DROP CONSTRAINT bounds', partition);
-    END
-    $$
-    """,
-    """
-    REVOKE ALL ON FUNCTION airq.make_partition(date), airq.index_partition(date),
-        airq.attach_partition(date) FROM PUBLIC
-    """,
+    "REVOKE ALL ON FUNCTION airq.add_partition(date), airq.index_partition(date) FROM PUBLIC",
 )
 
 

@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from airq.config import DatabaseUrl, Settings
+from airq.config import DatabaseUrl, Secret, Settings
 from airq.domain.instants import format_instant
+from airq.purging import Purged
 from airq.store.ledger import Load, RejectedRow, Touched
 from airq.store.migrator import Migration
 from airq.store.verification import Digest
@@ -172,7 +173,8 @@ def show_load(
         shown = [f"{count:,} {word}" for count, word in counts if count or word == "read"]
         out.print("  rows: " + ", ".join(shown))
     if load.missing:
-        out.print(f"  {load.missing:,} cells held a mark for “no value” and are empty now")
+        cells = "1 cell held" if load.missing == 1 else f"{load.missing:,} cells held"
+        out.print(f"  {cells} a mark for “no value”, such as -999")
     for reject in rejects:
         place = f"line {reject.line}" + (f", {reject.field} “{reject.value}”" if reject.field else "")
         out.print(f"  [yellow]{escape(place)}[/]: {escape(reject.reason)}", soft_wrap=True)
@@ -219,14 +221,16 @@ def show_loads(loads: Sequence[Load], *, as_json: bool) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("load", "started", "outcome", "file"):
         table.add_column(name, no_wrap=name != "file")
-    for name in ("read", "inserted", "changed", "unchanged", "rejected"):
+    for name in ("read", "inserted", "changed", "unchanged", "repeated", "rejected"):
         table.add_column(name, justify="right")
     for load in loads:
         outcome = f"[{_OUTCOME_STYLES[load.outcome]}]{load.outcome}[/]"
         if load.undone_by:
             outcome += f", undone by {load.undone_by}"
         file = f"undo of {load.undoes}" if load.kind == "undo" else load.file
-        counts = (load.rows_read, load.inserted, load.changed, load.unchanged, load.rejected)
+        counts = (
+            load.rows_read, load.inserted, load.changed, load.unchanged, load.repeated, load.rejected
+        )  # fmt: skip
         table.add_row(
             str(load.id),
             format_instant(load.started)[:19] + "Z",
@@ -269,6 +273,32 @@ def show_digests(digests: Sequence[Digest], *, as_json: bool) -> None:
     _out().print(table)
 
 
+def show_purge(purged: Purged, *, as_json: bool) -> None:
+    """Print what a purge dropped."""
+    if as_json:
+        _print_json(asdict(purged))
+        return
+    _out().print(_purged(purged))
+    for address, reason in purged.failures.items():
+        show_error(f"the cache at {address} was not purged: {reason}")
+
+
+def note_purge(purged: Purged, shared_max_age_seconds: int) -> None:
+    """Print what a load's purge dropped, and what a cache that it could not reach means."""
+    note(_purged(purged))
+    for address, reason in purged.failures.items():
+        note(
+            f"the cache at {address} was not purged ({reason}); "
+            f"its answers may be old for up to {shared_max_age_seconds:,} s"
+        )
+
+
+def _purged(purged: Purged) -> str:
+    caches = "1 cache" if purged.caches == 1 else f"{purged.caches} caches"
+    answers = "1 answer" if purged.answers == 1 else f"{purged.answers:,} answers"
+    return f"dropped {answers} from {caches}"
+
+
 def show_settings(settings: Settings, *, as_json: bool) -> None:
     """Print every setting with its value; passwords are masked."""
     rows = []
@@ -276,7 +306,7 @@ def show_settings(settings: Settings, *, as_json: bool) -> None:
         if not field.metadata:
             continue
         value = getattr(settings, field.name)
-        shown = value.masked if isinstance(value, DatabaseUrl) else value
+        shown = value.masked if isinstance(value, DatabaseUrl | Secret) else value
         rows.append({"name": field.metadata["name"], "value": shown, "help": field.metadata["help"]})
     if as_json:
         _print_json(rows)

@@ -1,0 +1,79 @@
+"""The database that a command works on: the one that the settings name, or one of our own."""
+
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+import uvloop
+
+from airq.cli import presentation
+from airq.config import Settings
+from airq.domain.errors import ConfigurationError
+
+T = TypeVar("T")
+
+# Modules that pull in numpy, Alembic or the server are imported by the command that needs them, so that
+# `airq --help` is quick and the API's process stays small.
+
+data_directory_option = click.option(
+    "--data-directory",
+    type=click.Path(file_okay=False),
+    help="Where the PostgreSQL of its own keeps its data (AIRQ_DATA_DIRECTORY).",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
+
+
+@dataclass(frozen=True)
+class Urls:
+    """The database as the loader and the API reach it, and where it lies if it is one of our own."""
+
+    loader: str
+    reader: str
+    data_directory: Path | None = None
+
+
+@contextmanager
+def database(
+    settings: Settings, url: str | None, data_directory: str | None, default: Path | None = None
+) -> Iterator[Urls]:
+    """Give the database's URLs; where none is set, run a PostgreSQL of our own meanwhile.
+
+    Args:
+        url: what the settings say of the database as this command reaches it.
+        data_directory: what the command line says of the data's place.
+        default: where our own database lies if neither the command line nor the settings say.
+
+    Raises:
+        ConfigurationError: the command line asks for a database of our own beside a URL of another.
+    """
+    if url is not None:
+        if data_directory is not None:
+            raise ConfigurationError(
+                "--data-directory is for a PostgreSQL of airq's own, but a database URL is set; "
+                "leave one of them out"
+            )
+        # What a command never uses may be missing.
+        yield Urls(settings.for_loader or url, settings.for_reader or url)
+        return
+    from airq import embedded
+    from airq.store.migrator import Role, migrate
+
+    directory = data_directory or settings.data_directory
+    place = Path(directory) if directory else default or embedded.default_root() / "default"
+    with embedded.running(place, on_progress=presentation.note) as server:
+        presentation.note(f"data directory: {place}")
+        run(migrate(server.url, Role("airq_loader", None), Role("airq_reader", None)))
+
+        def as_role(role: str) -> str:
+            return server.url.replace(f"//{urlsplit(server.url).username}@", f"//{role}@", 1)
+
+        yield Urls(as_role("airq_loader"), as_role("airq_reader"), place)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end."""
+    return uvloop.run(work)

@@ -1,0 +1,219 @@
+"""`airq load`, `airq loads` and `airq purge`."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from airq.cli import presentation
+from airq.cli.database import data_directory_option, database, json_option, run
+from airq.cli.options import MISSING, TIMEZONE, TOLERANCE
+from airq.cli.statuses import PARTIAL, REFUSED
+from airq.config import Settings
+from airq.domain.errors import ConfigurationError, UnusableInput
+from airq.domain.tags import tags_touched
+from airq.purging import Caches
+from airq.purging import purge as purge_caches
+
+if TYPE_CHECKING:
+    from airq.loads import Options
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE|URL|-…")
+@click.option(
+    "--timezone", type=TIMEZONE, default="UTC", show_default=True,
+    help="Where times without a zone were read, as in Europe/Madrid.",
+)  # fmt: skip
+@click.option(
+    "--missing", type=MISSING, multiple=True, metavar="NUMBER",
+    help="A value that means “no value”, besides -999 and -200. Repeat it for several.",
+)  # fmt: skip
+@click.option(
+    "--max-rejects", "tolerance", type=TOLERANCE, default="5%", show_default=True,
+    help="Refuse a file with more rejected rows: a share (5%) or a number of rows (100).",
+)  # fmt: skip
+@data_directory_option
+@json_option
+@click.pass_obj
+def load(
+    settings: Settings,
+    files: tuple[str, ...],
+    timezone: Any,
+    missing: tuple[float, ...],
+    tolerance: Any,
+    data_directory: str | None,
+    as_json: bool,
+) -> None:
+    """Load CSV files: paths, URLs, or - for standard input; plain or gzip.
+
+    The first line names the columns, in any order: a time, a station and at least one pollutant (so2,
+    no2, co, o3, pm10, pm2_5). Fields are separated by comma, semicolon or tab.
+
+    Each file enters as a whole or not at all. Rows that can't be taken are listed with line, field,
+    value and reason; the others load. Loading a file again changes nothing; corrected values replace
+    the old ones, and `airq loads undo` takes a load back.
+
+    \b
+    Examples:
+      airq load measurements.csv
+      airq load --timezone Europe/Madrid --max-rejects 0 2016-*.csv.gz
+      curl -s https://example.org/today.csv | airq load --json -
+    """
+    from airq.ingest.reader import DEFAULT_MISSING
+    from airq.loads import Options
+
+    options = Options(timezone, (*DEFAULT_MISSING, *missing), tolerance)
+    with database(settings, settings.for_loader, data_directory) as urls:
+        named = [(place, place) for place in files]
+        sys.exit(load_all(settings, urls.loader, named, options, as_json=as_json))
+
+
+def load_all(
+    settings: Settings,
+    url: str,
+    sources: Sequence[tuple[str, str]],
+    options: "Options | None" = None,
+    *,
+    as_json: bool = False,
+) -> int:
+    """Load each source, given as its place and the name that it goes by; return the gravest exit status."""
+    from airq.ingest.sources import open_source
+    from airq.loads import Options, Refused, read_load
+    from airq.loads import load as load_source
+
+    gravest = 0
+    tags: list[str] = []
+    for place, name in sources:
+        try:
+            with open_source(place, sys.stdin.buffer) as source:
+                if name != place:
+                    source.name = name
+                with presentation.progress(source.name, source.size, quiet=as_json) as watcher:
+                    entry = run(load_source(url, source, options or Options(), watcher))
+                status = PARTIAL if entry.rejected else 0
+        except Refused as refusal:
+            entry, status = refusal.load, REFUSED
+        except UnusableInput as error:
+            # The file could not be opened at all, so the ledger knows nothing of it.
+            presentation.show_unopened(place, str(error), as_json=as_json)
+            gravest = max(gravest, REFUSED)
+            continue
+        _, rejects, touched = run(read_load(url, entry.id, 10))
+        presentation.show_load(entry, rejects, as_json=as_json)
+        tags += tags_touched((one.station, one.month) for one in touched)
+        gravest = max(gravest, status)
+    _purge_touched(settings, tags)
+    return gravest
+
+
+@click.group(invoke_without_command=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The most loads.")
+@data_directory_option
+@json_option
+@click.pass_context
+def loads(context: click.Context, limit: int, data_directory: str | None, as_json: bool) -> None:
+    """List loads, the newest first; show one, or undo one."""
+    if context.invoked_subcommand is not None:
+        return
+    from airq.loads import read_loads
+
+    settings: Settings = context.obj
+    with database(settings, settings.for_loader, data_directory) as urls:
+        presentation.show_loads(run(read_loads(urls.loader, limit)), as_json=as_json)
+
+
+@loads.command()
+@click.argument("number", type=click.IntRange(1))
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, help="The most rejected rows."
+)
+@data_directory_option
+@json_option
+@click.pass_obj
+def show(settings: Settings, number: int, limit: int, data_directory: str | None, as_json: bool) -> None:
+    """Show a load with its rejected rows and the stations and months that it touched."""
+    from airq.loads import read_load
+
+    with database(settings, settings.for_loader, data_directory) as urls:
+        entry, rejects, touched = run(read_load(urls.loader, number, limit))
+    presentation.show_load(entry, rejects, touched, as_json=as_json, raw=True)
+
+
+@loads.command()
+@click.argument("number", type=click.IntRange(1))
+@data_directory_option
+@json_option
+@click.pass_obj
+def undo(settings: Settings, number: int, data_directory: str | None, as_json: bool) -> None:
+    """Take a load back: its new rows go, the values that it replaced return.
+
+    It must be the newest one that touched its rows.
+    """
+    from airq.loads import read_load, undo_load
+
+    with (
+        database(settings, settings.for_loader, data_directory) as urls,
+        presentation.progress(f"load {number}", 0, quiet=True) as watcher,
+    ):
+        entry = run(undo_load(urls.loader, number, watcher))
+        _, _, touched = run(read_load(urls.loader, entry.id, 1))
+    presentation.show_load(entry, [], as_json=as_json)
+    _purge_touched(settings, tags_touched((one.station, one.month) for one in touched))
+
+
+@click.command()
+@click.option("--tag", "tags", multiple=True, metavar="TAG", help="Drop answers with this tag; repeatable.")
+@click.option("--all", "everything", is_flag=True, help="Drop every answer.")
+@json_option
+@click.pass_obj
+def purge(settings: Settings, tags: tuple[str, ...], everything: bool, as_json: bool) -> None:
+    """Drop answers from the HTTP caches that AIRQ_PURGE_URL names.
+
+    A load purges what it changed by itself. Tags are those of answers' Cache-Tag header: all,
+    m:2016-10, s:aq_salvia, s:aq_salvia/2016-10.
+
+    \b
+    Examples:
+      airq purge --all
+      airq purge --tag s:aq_salvia --tag m:2016-10
+    """
+    if everything == bool(tags):
+        raise click.UsageError("Name what to drop: --tag TAG for some answers, or --all.")
+    caches = _caches(settings)
+    if caches is None:
+        raise ConfigurationError(
+            "AIRQ_PURGE_URL is not set; it must name the caches, as in http://cache:8081/"
+        )
+    done = purge_caches(caches, None if everything else tags)
+    presentation.show_purge(done, as_json=as_json)
+    if done.failures:
+        sys.exit(1)
+
+
+def _caches(settings: Settings) -> Caches | None:
+    if settings.purge_url is None:
+        return None
+    return Caches(settings.purge_url, settings.purge_token or "")
+
+
+def _purge_touched(settings: Settings, tags: Sequence[str]) -> None:
+    """Drop what loads touched from the caches, twice.
+
+    An answer whose reading began before a load's commit can arrive in a cache behind the first purge; by
+    the second, every such reading has ended.
+    """
+    caches = _caches(settings)
+    if caches is None or not tags:
+        return
+    unique = list(dict.fromkeys(tags))
+    presentation.note_purge(purge_caches(caches, unique), settings.shared_max_age_seconds)
+    seconds = settings.purge_again_seconds
+    if seconds:
+        presentation.note(
+            f"purging again in {seconds:g} s, when no answer from before is on its way any more"
+        )
+        time.sleep(seconds)
+        presentation.note_purge(purge_caches(caches, unique), settings.shared_max_age_seconds)

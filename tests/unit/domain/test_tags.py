@@ -1,0 +1,52 @@
+"""Whatever a load touches drops every answer that shows it."""
+
+from datetime import date
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airq.domain.tags import EVERYTHING, MOST_PAIRS, tags_asked, tags_touched
+
+MONTHS = st.dates(date(2015, 1, 1), date(2020, 12, 31)).map(lambda day: day.replace(day=1))
+NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=5)
+
+
+@given(
+    stations=st.lists(NAMES, unique=True, max_size=100),
+    months=st.none() | st.lists(MONTHS, unique=True, min_size=1, max_size=70),
+    station=NAMES,
+    month=MONTHS,
+)
+def test_an_answer_falls_if_a_load_touches_what_it_asked_for(
+    stations: list[str], months: list[date] | None, station: str, month: date
+) -> None:
+    shows = (not stations or station in stations) and (months is None or month in months)
+    common = set(tags_asked(stations, months)) & set(tags_touched([(station, month)]))
+    if shows:
+        assert common
+
+
+@given(
+    st.lists(NAMES, unique=True, min_size=1, max_size=8),
+    st.lists(MONTHS, unique=True, min_size=1, max_size=8),
+)
+def test_a_closely_bounded_answer_falls_for_nothing_else(stations: list[str], months: list[date]) -> None:
+    asked = set(tags_asked(stations, months))
+    assert not asked & set(tags_touched([("another station", months[0])]))
+    assert not asked & set(tags_touched([(stations[0], date(2030, 1, 1))]))
+
+
+def test_an_answer_has_a_bounded_number_of_tags() -> None:
+    stations = [str(number) for number in range(200)]
+    months = [date(2000 + number // 12, number % 12 + 1, 1) for number in range(240)]
+    assert len(tags_asked(stations[:60], months)) <= MOST_PAIRS
+    assert tags_asked(stations, months) == [EVERYTHING]
+
+
+def test_a_tag_has_no_character_that_separates_tags() -> None:
+    [tag] = tags_asked(['a b,c/d\n"é'], [date(2016, 10, 1)])
+    assert tag == "s:a%20b%2Cc%2Fd%0A%22%C3%A9/2016-10"
+
+
+def test_nothing_touched_drops_nothing() -> None:
+    assert tags_touched([]) == []

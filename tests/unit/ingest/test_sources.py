@@ -1,0 +1,193 @@
+"""Where a CSV comes from: files, pipes, URLs and standard input."""
+
+import gzip
+import hashlib
+import io
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from airq.domain.errors import UnusableInput
+from airq.ingest.sources import Source, open_source
+
+CONTENT = b"TimeInstant,id_entity,so2\n" * 1000
+NO_INPUT = io.BytesIO()
+
+
+def content(source: Source) -> bytes:
+    with source.open() as stream:
+        parts = []
+        while part := stream.read(1000):
+            parts.append(part)
+    return b"".join(parts)
+
+
+class _Publisher(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/missing.csv":
+            self.send_error(404)
+            return
+        if path == "/elsewhere.csv":
+            self.send_response(302)
+            self.send_header("Location", self.path.replace("elsewhere", "private"))
+            self.end_headers()
+            return
+        if path == "/private.csv" and self.headers["Authorization"] != "Basic dXNlcjpzOmVjcmV0":
+            self.send_error(401)
+            return
+        self.send_response(200)
+        body = gzip.compress(CONTENT) if path.endswith(".gz") else CONTENT
+        if path == "/chunks.csv":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"ffff\r\nbroken off")
+            return
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:-10] if path == "/short.csv" else body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the base class's name
+        pass
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """A web server that publishes measurements, more or less."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Publisher) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_a_file_is_read_as_often_as_needed_whatever_its_name(packed: bool, tmp_path: Path) -> None:
+    file = tmp_path / "measurements"
+    file.write_bytes(gzip.compress(CONTENT) if packed else CONTENT)
+    with open_source(str(file), NO_INPUT) as source:
+        assert content(source) == content(source) == CONTENT
+        assert (source.name, source.size) == (str(file), file.stat().st_size)
+        assert source.sha256() == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_progress_is_told_in_bytes_as_they_came(packed: bool, tmp_path: Path) -> None:
+    file = tmp_path / "measurements.csv"
+    file.write_bytes(gzip.compress(os.urandom(5_000_000)) if packed else CONTENT * 100)
+    told: list[int] = []
+    with open_source(str(file), NO_INPUT) as source, source.open(told.append) as stream:
+        while stream.read(100_000):
+            pass
+    assert sum(told) == file.stat().st_size
+    assert len(told) > 2
+
+
+def test_a_gzip_file_of_several_parts_is_read_whole(tmp_path: Path) -> None:
+    file = tmp_path / "measurements.csv.gz"
+    file.write_bytes(gzip.compress(CONTENT) + gzip.compress(b"more\n") + b"\0" * 100)
+    with open_source(str(file), NO_INPUT) as source:
+        assert content(source) == CONTENT + b"more\n"
+
+
+def test_standard_input_is_read_as_often_as_needed() -> None:
+    with open_source("-", io.BytesIO(gzip.compress(CONTENT))) as source:
+        assert content(source) == content(source) == CONTENT
+        assert source.name == "-"
+    assert not source.path.exists()
+
+
+def test_a_pipe_is_read_as_often_as_needed(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(CONTENT,))
+    writer.start()
+    with open_source(str(pipe), NO_INPUT) as source:
+        assert content(source) == content(source) == CONTENT
+        assert source.name == str(pipe)
+    writer.join()
+    assert not source.path.exists()
+
+
+@pytest.mark.parametrize("name", ["measurements.csv", "measurements.csv.gz"])
+def test_a_url_is_read_as_often_as_needed(name: str, site: str) -> None:
+    with open_source(f"{site}/{name}", NO_INPUT) as source:
+        assert content(source) == content(source) == CONTENT
+        assert source.name == f"{site}/{name}"
+    assert not source.path.exists()
+
+
+def test_a_urls_secrets_are_no_part_of_its_name(site: str) -> None:
+    with open_source(f"{site}/measurements.csv?token=secret", NO_INPUT) as source:
+        assert source.name == f"{site}/measurements.csv?…"
+    with_password = site.replace("//", "//user:s%3Aecret@") + "/missing.csv?token=secret"
+    with pytest.raises(UnusableInput) as refusal, open_source(with_password, NO_INPUT):
+        pass
+    assert "secret" not in str(refusal.value)
+    unreadable = "http://user:secret@[::1/x.csv?token=secret"
+    with pytest.raises(UnusableInput) as refusal, open_source(unreadable, NO_INPUT):
+        pass
+    assert str(refusal.value) == "the URL can't be read: Invalid IPv6 URL"
+
+
+def test_a_user_and_password_in_a_url_are_sent_to_that_server_alone(site: str) -> None:
+    private = site.replace("//", "//user:s%3Aecret@")
+    with open_source(private + "/private.csv", NO_INPUT) as source:
+        assert content(source) == CONTENT
+        assert source.name == site + "/private.csv"
+    with (
+        pytest.raises(UnusableInput, match="the server answered 401 Unauthorized"),
+        open_source(private + "/elsewhere.csv", NO_INPUT),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/missing.csv", "the server answered 404 Not Found"),
+        ("/short.csv", "25990 of 26000 bytes arrived; try again"),
+        ("/chunks.csv", "the server broke off; try again"),
+    ],
+)
+def test_what_a_server_fails_to_give_is_told(path: str, message: str, site: str) -> None:
+    with pytest.raises(UnusableInput) as refusal, open_source(site + path, NO_INPUT):
+        pass
+    assert str(refusal.value) == f"{site}{path}: {message}"
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    with (
+        pytest.raises(UnusableInput, match=r"^http://127\.0\.0\.1:9/x\.csv: could not be fetched: "),
+        open_source("http://127.0.0.1:9/x.csv", NO_INPUT),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("url", ["http://", "http:///x.csv", "http://a b/x.csv", "http://h:x/"])
+def test_a_malformed_url_is_told(url: str) -> None:
+    with pytest.raises(UnusableInput, match="could not be fetched"), open_source(url, NO_INPUT):
+        pass
+
+
+def test_files_that_cannot_be_opened_are_told_by_name(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.csv"
+    with pytest.raises(UnusableInput) as refusal, open_source(str(missing), NO_INPUT):
+        pass
+    assert str(refusal.value) == f"{missing}: No such file or directory"
+    with pytest.raises(UnusableInput) as refusal, open_source(str(tmp_path), NO_INPUT):
+        pass
+    assert str(refusal.value) == f"{tmp_path}: Is a directory"
+
+
+def test_a_disk_that_fails_while_reading_is_told(tmp_path: Path) -> None:
+    # Reading a process's own memory from address 0 is the input error that any machine can make.
+    if not Path("/proc/self/mem").exists():
+        pytest.skip("no /proc/self/mem on this system")
+    with pytest.raises(UnusableInput, match=r"^it can't be read: "):
+        content(Source("mem", Path("/proc/self/mem"), 0))
