@@ -8,14 +8,27 @@ BIN := $(VENV)/bin
 PORT ?= 8080
 CSV ?=
 TESTS ?= tests
+CONTAINER_TESTS ?= tests/containers
+CACHE_TESTS ?= tests/cache
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The images, and what their labels say of them.
+TAG ?= dev
+REGISTRY ?=
+PLATFORMS ?=
+BUILD_FLAGS ?=
+IMAGES := api cache database
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/airq/__init__.py)
+REVISION = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
+CREATED = $(shell git log -1 --format=%cI 2>/dev/null)
+SOURCE ?=
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	--no-header --python-version 3.11
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/.runs ## serve sample data, or CSV=path, on http://127.0.0.1:8080 (PORT=, AIRQ_METRICS_PORT=)
@@ -40,6 +53,31 @@ format: $(VENV)/.develops ## lay the code out
 bench: $(VENV)/.measures ## measure speed and memory against peers, side by side (some ten minutes)
 	$(BIN)/python -m benchmarks
 
+.PHONY: env
+env: ## write .env with new secrets for Compose; one that is there stays
+	@$(PYTHON) deploy/compose/make_env.py
+
+# Built for this machine; for others where the builder can:
+#   make images TAG=1.0 REGISTRY=registry.example/ PLATFORMS=linux/amd64,linux/arm64 BUILD_FLAGS=--push
+.PHONY: images
+images: ## build the images (TAG=, REGISTRY=, PLATFORMS=, BUILD_FLAGS=)
+	@for image in $(IMAGES); do \
+		docker build $(BUILD_FLAGS) $(if $(PLATFORMS),--platform $(PLATFORMS)) \
+			--file deploy/images/$$image/Dockerfile --tag $(REGISTRY)airq-$$image:$(TAG) \
+			--build-arg VERSION="$(VERSION)" --build-arg REVISION="$(REVISION)" \
+			--build-arg SOURCE="$(SOURCE)" --build-arg CREATED="$(CREATED)" . || exit 1; \
+	done
+
+# In the image airq-cache:$(TAG) where a Docker engine holds it, else in a Debian made for it (root), else
+# with this machine's Varnish.
+.PHONY: test-cache
+test-cache: $(VENV)/.develops ## test the cache's rules with the real Varnish (CACHE_TESTS= for some)
+	AIRQ_TEST_CACHE=1 TAG=$(TAG) $(BIN)/python -m pytest $(CACHE_TESTS)
+
+.PHONY: test-containers
+test-containers: $(VENV)/.develops ## test images and Compose on a real Docker engine (CONTAINER_TESTS= for some)
+	$(BIN)/python -m pytest $(CONTAINER_TESTS)
+
 .PHONY: lock
 lock: $(VENV)/.develops ## pin the newest allowed versions of all dependencies
 	$(BIN)/python -m pip install --quiet uv
@@ -48,6 +86,7 @@ lock: $(VENV)/.develops ## pin the newest allowed versions of all dependencies
 		-c requirements/runtime.txt -o requirements/embedded.txt
 	$(COMPILE) --upgrade --extra embedded pyproject.toml requirements/build.in \
 		requirements/development.in -c requirements/embedded.txt -o requirements/development.txt
+	$(COMPILE) --upgrade requirements/build.in -c requirements/embedded.txt -o requirements/build.txt
 	$(COMPILE) --upgrade requirements/benchmarks.in -c requirements/development.txt \
 		-o requirements/benchmarks.txt
 

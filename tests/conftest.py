@@ -23,6 +23,17 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_CSV = REPOSITORY.parent / "shared" / "data" / "environment_airq_measurand.csv"
 
 
+_OF_THEIR_OWN_VERBS = {REPOSITORY / "tests" / name for name in ("cache", "containers")}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what needs a container engine, unless it is named: it has verbs of its own."""
+    if collection_path not in _OF_THEIR_OWN_VERBS:
+        return None
+    named = (Path(argument.partition("::")[0]).resolve() for argument in config.args)
+    return None if any(path.is_relative_to(collection_path) for path in named) else True
+
+
 @pytest.fixture(scope="session")
 def real_csv() -> Path:
     """The public file that `/air_quality` was first made for; it is no part of this repository."""

@@ -39,7 +39,7 @@ SOCKET_PATH_BYTES = 103  # The most that macOS accepts; Linux accepts 107.
 _POLL_SECONDS = 0.02
 
 SETTINGS = """
-    shared_buffers=256MB max_connections=50 max_wal_size=2GB wal_compression=on random_page_cost=1.1
+    shared_buffers=256MB max_connections=50 max_wal_size=2GB random_page_cost=1.1
     timezone=UTC log_timezone=UTC log_checkpoints=off logging_collector=on log_directory=../log
     log_filename=server-%a.log log_rotation_age=1d log_rotation_size=0 log_truncate_on_rotation=on
 """

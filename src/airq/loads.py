@@ -21,7 +21,7 @@ from airq.store.loading import RepeatedRows, Transfer, describe, lock_loads
 from airq.store.undoing import NotUndoable, undo
 
 BATCHES_AHEAD = 2
-"""Batches that are read while one is on its way to the database; each holds some 4 MiB of text."""
+"""Batches that are read while one is on its way to the database; each holds some 1 MiB of text."""
 
 STOPPED = "stopped by the user; nothing of it is visible"
 

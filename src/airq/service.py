@@ -1,6 +1,7 @@
 """The API process, put together: store, telemetry, metrics and server."""
 
 import asyncio
+import gc
 import sys
 import time
 
@@ -65,6 +66,9 @@ async def run_service(settings: Settings, url: str) -> None:
     listener = Listener(settings.host, settings.port, settings.drain_seconds, settings.shutdown_seconds)
     metrics_listener = Listener(settings.host, settings.metrics_port, 0, 0)
     await store.open()
+    # What is there by now stays for good: looking through it again and again would slow requests down.
+    gc.collect()
+    gc.freeze()
     stop_metrics = metrics.serve(settings.host, settings.metrics_port)
     try:
         await serve(

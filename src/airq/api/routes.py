@@ -66,6 +66,8 @@ class Service:
     store: Measurements
     telemetry: Telemetry
     cache_control: str
+    clock: Callable[[], float] = time.monotonic
+    """Seconds since some moment."""
     draining: bool = False
     """Set when the process was asked to stop."""
     _lost_at: float | None = field(default=None, init=False)
@@ -73,7 +75,7 @@ class Service:
     def database_answered(self) -> None:
         """Note that the database works."""
         if self._lost_at is not None:
-            elapsed = time.monotonic() - self._lost_at
+            elapsed = self.clock() - self._lost_at
             # What answers at once was under way when the database was lost.
             if elapsed > SETTLED_SECONDS:
                 self.telemetry.emit(DatabaseFound(round(elapsed, 3)))
@@ -82,7 +84,7 @@ class Service:
     def database_failed(self, reason: str) -> None:
         """Note that the database does not work."""
         if self._lost_at is None:
-            self._lost_at = time.monotonic()
+            self._lost_at = self.clock()
             self.telemetry.emit(DatabaseLost(reason))
 
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from rich.console import Console
@@ -17,8 +17,11 @@ from airq.config import DatabaseUrl, Secret, Settings
 from airq.domain.instants import format_instant
 from airq.purging import Purged
 from airq.store.ledger import Load, RejectedRow, Touched
-from airq.store.migrator import Migration
 from airq.store.verification import Digest
+
+if TYPE_CHECKING:
+    # It brings Alembic, which only a migration needs.
+    from airq.store.migrator import Migration
 
 PLAIN_PROGRESS_SECONDS = 10.0
 _OUTCOME_STYLES = {
@@ -241,7 +244,7 @@ def show_loads(loads: Sequence[Load], *, as_json: bool) -> None:
     _out().print(table)
 
 
-def show_migration(migration: Migration, *, as_json: bool) -> None:
+def show_migration(migration: "Migration", *, as_json: bool) -> None:
     """Print what a migration did."""
     if as_json:
         _print_json(asdict(migration))

@@ -147,15 +147,19 @@ def to_datetime(milliseconds: int) -> datetime:
 _SECONDS = tuple(f"{n // 1000:02d}.{n % 1000:03d}Z" for n in range(60_000))
 
 
+_MINUTES = tuple(f"T{n // 60:02d}:{n % 60:02d}:" for n in range(1440))
+
+
 @lru_cache(maxsize=4096)
-def _minute(minutes: int) -> str:
-    return (EPOCH + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:")
+def _day(days: int) -> str:
+    return (EPOCH.date() + timedelta(days=days)).isoformat()
 
 
 def format_instant(milliseconds: int) -> str:
     """Write a time in the API's fixed width: `2016-10-01T00:00:00.004Z`."""
     minutes, rest = divmod(milliseconds, 60_000)
-    return _minute(minutes) + _SECONDS[rest]
+    days, minute = divmod(minutes, 1440)
+    return _day(days) + _MINUTES[minute] + _SECONDS[rest]
 
 
 def month_of(milliseconds: int) -> date:

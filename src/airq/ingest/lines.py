@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-BLOCK_BYTES = 4 * 1024 * 1024
-"""Some 40,000 rows: large enough for whole-column work, small enough to hold a few of them."""
+BLOCK_BYTES = 1024 * 1024
+"""Some 10,000 rows: large enough for whole-column work, small enough to hold a few of them."""
 
 MOST_LINES = 100_000
 """Lines in a block; a file of very short lines would otherwise give millions of rejects at once."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from operator import itemgetter
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -98,7 +99,7 @@ async def set_codecs(connection: asyncpg.Connection) -> None:
         "timestamptz",
         schema="pg_catalog",
         encoder=lambda microseconds: (microseconds,),
-        decoder=lambda parts: parts[0],
+        decoder=itemgetter(0),
         format="tuple",
     )
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
+from operator import itemgetter
 from typing import Any
 
 import asyncpg
@@ -12,8 +13,8 @@ from airq.domain.instants import month_of, next_month, start_of
 from airq.domain.queries import Query, TimeRange
 from airq.domain.stations import Station
 from airq.store.connections import SchemaUnusable, from_codec, set_codecs, to_codec
-from airq.store.migrator import NEEDED_SCHEMA, schema_revision
 from airq.store.pool import Pool
+from airq.store.schema import NEEDED_SCHEMA, schema_revision
 
 EXPORT_CHUNK_ROWS = 5_000
 MANY_MONTHS = 24
@@ -268,16 +269,18 @@ class Measurements:
             return Page(version, [], more=False)
         names = self._names
         try:
-            rows = [(row[1], names[row[2]], *row[3:]) for row in found]
+            rows = [(from_codec(row[1]), names[row[2]], *row[3:]) for row in found]
         except KeyError:
             if again:
                 raise
             await self._learn_stations(connection)
             return await self._read(connection, query, asked, limit, known_versions, again=True)
-        rows = _ordered(rows, descending)
+        if len(asked.stations) != 1:
+            # They come ordered by time, which makes ordering by time and station cheap.
+            rows.sort(key=_TIME_AND_STATION, reverse=descending)
         more = len(rows) > limit
         del rows[limit:]
-        return Page(version, [(from_codec(row[0]), *row[1:]) for row in rows], more)
+        return Page(version, rows, more)
 
     async def latest(
         self, names: Sequence[str], pollutants: Sequence[str], known_versions: Sequence[int] = ()
@@ -363,10 +366,4 @@ _VERSION = """
 """
 
 
-def _ordered(rows: list[tuple[Any, ...]], descending: bool) -> list[tuple[Any, ...]]:
-    """Order by time, then station; the rows come ordered by time, which makes it cheap."""
-    return sorted(rows, key=_time_and_station, reverse=descending)
-
-
-def _time_and_station(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return row[:2]
+_TIME_AND_STATION = itemgetter(0, 1)

@@ -5,6 +5,8 @@ import base64
 import hashlib
 import hmac
 import os
+import stringprep
+import unicodedata
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from sqlalchemy.pool import NullPool
 
 from airq.domain.errors import AirqError
 from airq.store.connections import CONNECT_TIMEOUT_SECONDS, connected, reason_of, translated_faults
+from airq.store.schema import schema_revision
 
 LOCK_TIMEOUT = "5s"
 """A migration waits no longer than this for a lock, because every later query waits behind it."""
@@ -29,9 +32,6 @@ LOCK_TRIES = 12
 RETRY_SECONDS = 1.0
 NEEDED_SERVER = 18
 """The oldest PostgreSQL whose RETURNING tells what a merge replaced."""
-
-NEEDED_SCHEMA = "0001"
-"""The revision that this version's queries need; any later one serves them too."""
 
 MIGRATION_LOCK = 0x61697271
 """Key of the advisory lock that lets one migration run at a time ("airq" in ASCII)."""
@@ -128,14 +128,6 @@ async def _migrate(
     now = await schema_revision(connection)
     assert now is not None
     return Migration(before, now, notices)
-
-
-async def schema_revision(connection: asyncpg.Connection) -> str | None:
-    """Return the schema's revision, or None where there is none."""
-    if await connection.fetchval("SELECT to_regclass('airq.alembic_version')") is None:
-        return None
-    revision: str | None = await connection.fetchval("SELECT version_num FROM airq.alembic_version")
-    return revision
 
 
 async def _upgrade(url: str) -> None:
@@ -261,12 +253,31 @@ async def _grant_partitions(connection: asyncpg.Connection, name: str, purpose: 
 def scram_verifier(password: str, salt: bytes, iterations: int = 4096) -> str:
     """Return what PostgreSQL stores for a password, so that the password itself never travels.
 
-    Source: RFC 5803 and PostgreSQL's SCRAM-SHA-256 authentication; without SASLprep, which leaves
-    printable ASCII as it is.
+    Source: RFC 5803 and PostgreSQL's SCRAM-SHA-256 authentication.
     """
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    salted = hashlib.pbkdf2_hmac("sha256", _prepared(password).encode(), salt, iterations)
     client_key = hmac.digest(salted, b"Client Key", "sha256")
     server_key = hmac.digest(salted, b"Server Key", "sha256")
     stored_key = hashlib.sha256(client_key).digest()
     encoded = [base64.b64encode(part).decode() for part in (salt, stored_key, server_key)]
     return f"SCRAM-SHA-256${iterations}:{encoded[0]}${encoded[1]}:{encoded[2]}"
+
+
+def _prepared(password: str) -> str:
+    """Return the characters that every spelling of a password has in common.
+
+    Source: RFC 4013 (SASLprep), sections 2.1 and 2.2. Passwords with characters that it prohibits are
+    left as they are, as PostgreSQL does.
+    """
+    kept = (c for c in password if not stringprep.in_table_b1(c))
+    mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in kept)
+    prepared = unicodedata.normalize("NFKC", mapped)
+    return password if any(prohibits(c) for c in prepared for prohibits in _PROHIBITED) else prepared
+
+
+_PROHIBITED = (
+    stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3,
+    stringprep.in_table_c4, stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c7,
+    stringprep.in_table_c8, stringprep.in_table_c9, stringprep.in_table_a1,
+)  # fmt: skip
+"""RFC 4013, sections 2.3 and 2.5."""

@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 import pytest
-from tests.documents import codes, read, rows, sections
 
 from airq.api.application import ROUTES
 from airq.api.documentation import CONTENT_SECURITY_POLICY, render
@@ -20,6 +19,7 @@ from airq.api.problems import KINDS
 from airq.api.routes import FORMATS, LATEST, LISTING
 from airq.api.stylesheet import STYLESHEET
 from airq.domain.pollutants import POLLUTANTS
+from tests.documents import codes, read, rows, sections
 
 VOID = {"meta", "link"}
 OWN_PARAMETERS = {"/air_quality": LISTING, "/air_quality/latest": LATEST}

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.unit.ingest.reading import THOROUGH, bits
 
 from airq.domain.instants import UnreadableInstant, parse_instant
 from airq.ingest import columns
@@ -17,6 +16,7 @@ from airq.ingest.cells import CellError, parse_number
 from airq.ingest.columns import parse_instants, parse_numbers
 from airq.ingest.lines import Block
 from airq.ingest.table import Table, read_table
+from tests.unit.ingest.reading import THOROUGH, bits
 
 
 def table_of(rows: list[list[str]], separator: str) -> Table:

@@ -10,10 +10,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.unit.ingest.reading import HEADER, ROW, Reading, read, read_stream
 
 from airq.domain.errors import UnusableInput
 from airq.ingest.sources import open_source
+from tests.unit.ingest.reading import HEADER, ROW, Reading, read, read_stream
 
 TEN_MEGABYTES = b"x" * 10_000_000
 

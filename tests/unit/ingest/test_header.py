@@ -3,11 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.ingest.reading import THOROUGH, bits, read
 
 from airq.domain.errors import UnusableInput
 from airq.domain.pollutants import NAMES
 from airq.ingest.header import SEPARATORS, STATION_SPELLINGS, TIME_SPELLINGS, Header, parse_header
+from tests.unit.ingest.reading import THOROUGH, bits, read
 
 
 def named(header: Header) -> dict[str, str]:

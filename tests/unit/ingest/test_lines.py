@@ -4,9 +4,9 @@ import io
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.unit.ingest.reading import THOROUGH
 
 from airq.ingest.lines import LONGEST_LINE, read_blocks
+from tests.unit.ingest.reading import THOROUGH
 
 TEXTS = st.lists(st.sampled_from([b"", b"a", b"bc", b"\r", b"\xff", b"a,b\r"])).map(b"\n".join)
 

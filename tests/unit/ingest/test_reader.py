@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.unit.ingest.reading import HEADER, ROW, THOROUGH, Reading, bits, read
 
 from airq.domain.errors import UnusableInput
 from airq.domain.instants import format_instant
 from airq.ingest import reader as reader_module
 from airq.ingest.lines import LONGEST_LINE
 from airq.ingest.reader import Reader, shorten
+from tests.unit.ingest.reading import HEADER, ROW, THOROUGH, Reading, bits, read
 
 STATIONS = st.text(
     st.one_of(st.sampled_from(" ,;\"'\té"), st.characters(exclude_categories=["Cc", "Cs"])), max_size=12
@@ -194,18 +194,42 @@ def _is_blank(line: bytes) -> bool:
 @pytest.mark.parametrize("length", [LONGEST_LINE - 1, LONGEST_LINE, LONGEST_LINE + 1, 3 * LONGEST_LINE])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
 @pytest.mark.parametrize("block_bytes", [1000, LONGEST_LINE, LONGEST_LINE + 1, 4 * LONGEST_LINE])
-def test_the_longest_line_is_the_same_wherever_it_lies(length: int, end: bytes, block_bytes: int) -> None:
-    long = ROW.rstrip(b"\n") + b" " * (length - len(ROW) + 1)
+@pytest.mark.parametrize("quote", [b"", b'"'], ids=["plain", "quoted"])
+def test_the_longest_line_is_the_same_wherever_it_lies(
+    length: int, end: bytes, block_bytes: int, quote: bytes
+) -> None:
+    row = ROW.rstrip(b"\n").replace(b"aq_salvia", quote + b"aq_salvia" + quote)
+    long = row + b" " * (length - len(row))
     reading = read(HEADER + ROW + long + end, block_bytes=block_bytes)
     assert [row.line for row in reading.rows] == ([2, 3] if length <= LONGEST_LINE else [2])
     assert [reject.line for reject in reading.rejects] == ([] if length <= LONGEST_LINE else [3])
 
 
-def test_an_overlong_line_that_would_be_cut_at_its_carriage_return_is_no_row() -> None:
+@pytest.mark.parametrize(
+    ("cell", "station"),
+    [
+        ('"a"', "a"),
+        ('"a,b"', "a,b"),
+        ('"a""b"', 'a"b'),
+        ('""""', '"'),
+        ('a"b"', 'a"b"'),
+        ('a"b', 'a"b'),
+        (' "a"', '"a"'),
+    ],
+)
+def test_quotes_enclose_a_field_or_are_part_of_it(cell: str, station: str) -> None:
+    # The same line twice makes the quotes even in number.
+    line = f"2016-10-01 00:00:00,{cell},1,2\n".encode()
+    for lines in (line, line * 2, line + ROW, line + b'"2016-10-01 00:00:00","b","1","2"\n'):
+        assert read(HEADER + lines).stations[0] == station
+
+
+@pytest.mark.parametrize("block_bytes", [1000, LONGEST_LINE + 1, 4 * LONGEST_LINE])
+def test_an_overlong_line_that_would_be_cut_at_its_carriage_return_is_no_row(block_bytes: int) -> None:
     beginning = ROW.rstrip(b"\n").ljust(LONGEST_LINE) + b"\r"
-    reading = read(HEADER + beginning + b"9" * 5000 + b"\n" + ROW, block_bytes=LONGEST_LINE + 1)
-    assert [row.line for row in reading.rows] == [3]
-    assert [reject.line for reject in reading.rejects] == [2]
+    reading = read(HEADER + ROW + beginning + b"9" * 5000, block_bytes=block_bytes)
+    assert [row.line for row in reading.rows] == [2]
+    assert [reject.line for reject in reading.rejects] == [3]
 
 
 def test_stations_are_known_by_their_first_row_that_loads() -> None:

@@ -1,0 +1,19 @@
+# What the API doesn't serve, or not to everybody, is refused here.
+
+sub refuse_what_is_not_served {
+    if (req.method != "GET" && req.method != "HEAD" && req.method != "OPTIONS") {
+        return (synth(405, "method-not-allowed"));
+    }
+    # As the API's own limit; that of all headers together is the parameter http_req_size.
+    if (str.count(req.url) > 8192) {
+        return (synth(414, "uri-too-long"));
+    }
+    if (req.url ~ "^/cache-health(?:\?|$)") {
+        return (synth(200, "healthy"));
+    }
+    # Readiness and metrics are for the inside. An escape could spell them another way (/%72eadyz), and
+    # no path but a station's needs one.
+    if (req.url ~ "^/(?:readyz|metrics)(?:[/?]|$)" || req.url ~ "^/(?!stations/)[^?]*%") {
+        return (synth(404, "not-found"));
+    }
+}

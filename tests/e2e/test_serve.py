@@ -1,0 +1,294 @@
+"""The life of an API process: it starts, outlives its database, and stops without losing a request."""
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from airq import embedded
+from airq.domain.errors import ConfigurationError
+from airq.simulation import Simulation, write_csv
+from tests.conftest import Airq, Database, airq_environment
+from tests.integration.api.process import Answer, Api, find_port, serving
+
+EXPORT = "/air_quality?format=csv"
+LONG = Simulation(stations=40, days=40, interval=timedelta(minutes=15))
+"""More rows than the buffers between the API and a client hold."""
+
+
+class Server:
+    """A PostgreSQL of this test's own that can be stopped and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._stack = ExitStack()
+        self.url = ""
+
+    def start(self) -> None:
+        """Start it; its address stays the same."""
+        self.url = self._stack.enter_context(embedded.running(self._directory)).url
+
+    def stop(self) -> None:
+        """Stop it as an operator would who does not wait for its users."""
+        pid_file = self._directory / "cluster" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
+        deadline = time.monotonic() + 20
+        while pid_file.exists():
+            assert time.monotonic() < deadline, "PostgreSQL did not stop"
+            time.sleep(0.02)
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    # pytest's own directories are closed to the account that runs PostgreSQL for root.
+    directory = Path(tempfile.mkdtemp(prefix="airq-test-"))
+    directory.chmod(0o711)
+    server = Server(directory / "data")
+    try:
+        server.start()
+    except ConfigurationError as error:
+        pytest.skip(f"no embedded PostgreSQL: {error}")
+    yield server
+    server.close()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def environment(own_server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Leads to the server's database, which holds `LONG`."""
+    path = tmp_path_factory.mktemp("serve") / "long.csv"
+    with path.open("wb") as file:
+        write_csv(LONG, file)
+    environment = airq_environment(None) | {"AIRQ_DATABASE_URL": own_server.url}
+    for command in (["migrate"], ["load", str(path)]):
+        subprocess.run(
+            [sys.executable, "-m", "airq", *command], env=environment, check=True, capture_output=True
+        )
+    return environment
+
+
+class Crowd:
+    """Clients that ask one after the other, as fast as they are answered."""
+
+    def __init__(self, api: Api, clients: int) -> None:
+        self.answers: list[Answer] = []
+        self.slowest_seconds = 0.0
+        self.failures: list[Exception] = []
+        self._api = api
+        self._enough = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(clients)]
+
+    def _ask(self, number: int) -> None:
+        targets = ["/air_quality?limit=5", "/air_quality/latest?station=x", "/stations", "/readyz"]
+        while not self._enough.is_set():
+            began = time.monotonic()
+            try:
+                self.answers.append(self._api.get(targets[number % len(targets)], timeout=20))
+            except (OSError, http.client.HTTPException) as failure:
+                self.failures.append(failure)
+            self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - began)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask while the block runs."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self._enough.set()
+            for thread in self._threads:
+                thread.join()
+
+
+def wait_for(api: Api, target: str, status: int, seconds: float) -> Answer:
+    """Ask until an answer has a status, and fail if that takes too long."""
+    deadline = time.monotonic() + seconds
+    while (answer := api.get(target)).status != status:
+        assert time.monotonic() < deadline, f"{target} still answers {answer.status}"
+        time.sleep(0.05)
+    return answer
+
+
+def test_the_service_outlives_a_stop_of_its_database_under_load(
+    own_server: Server, environment: dict[str, str]
+) -> None:
+    with serving(environment) as api:
+        crowd = Crowd(api, 6)
+        with crowd.asking():
+            time.sleep(0.5)
+            own_server.stop()
+            lost = wait_for(api, "/readyz", 503, 5)
+            assert lost.kind == "database-unavailable"
+            assert lost.headers["retry-after"]
+            assert api.get("/livez").status == 200
+            began = time.monotonic()
+            metrics = api.metrics()
+            assert time.monotonic() - began < 5
+            assert metrics["airq_database_up"] == 0
+            assert metrics["airq_pool_limit"] == 10
+            assert "airq_measurements" not in metrics
+            time.sleep(1.2)
+            own_server.start()
+            wait_for(api, "/readyz", 200, 5)
+            time.sleep(0.5)
+        assert not crowd.failures
+        assert crowd.slowest_seconds < 5
+        counted = Counter(answer.status for answer in crowd.answers)
+        assert counted.keys() <= {200, 404, 503}
+        unavailable = [answer for answer in crowd.answers if answer.status == 503]
+        assert unavailable
+        assert {answer.kind for answer in unavailable} == {"database-unavailable"}
+        assert all(answer.headers["retry-after"] == "5" for answer in unavailable)
+        [lost_event], [found_event] = api.events("database_lost"), api.events("database_found")
+        assert lost_event["level"] == "error"
+        assert lost_event["reason"]
+        assert 1 < found_event["after_seconds"] < 10
+        assert not api.events("request_failed")
+        assert api.metrics()["airq_database_up"] == 1
+
+
+def test_the_service_may_start_before_its_database(own_server: Server, environment: dict[str, str]) -> None:
+    own_server.stop()
+    try:
+        with serving(environment) as api:
+            assert api.get("/livez").status == 200
+            assert api.get("/readyz").status == 503
+            assert api.get("/air_quality?station=x").kind == "database-unavailable"
+            time.sleep(1.1)
+            own_server.start()
+            wait_for(api, "/readyz", 200, 5)
+            assert api.get("/air_quality?limit=5").json()["meta"]["count"] == 5
+            assert len(api.events("database_lost")) == len(api.events("database_found")) == 1
+    except BaseException:
+        own_server.start()
+        raise
+
+
+def read_slowly(response: http.client.HTTPResponse, pause_seconds: float) -> bytes:
+    """Read an answer to its end in small steps."""
+    parts = []
+    while part := response.read(200_000):
+        parts.append(part)
+        time.sleep(pause_seconds)
+    return b"".join(parts)
+
+
+def test_a_stop_fails_readiness_first_and_lets_running_requests_finish(environment: dict[str, str]) -> None:
+    with serving(environment | {"AIRQ_DRAIN_SECONDS": "1.5"}) as api:
+        idle = api.connect()
+        idle.request("GET", "/livez")
+        idle.getresponse().read()
+        running = api.connect()
+        running.request("GET", EXPORT)
+        response = running.getresponse()
+        first = response.read(1000)
+        asked = time.monotonic()
+        api.process.send_signal(signal.SIGTERM)
+        draining = wait_for(api, "/readyz", 503, 1)
+        assert draining.kind == "draining"
+        while time.monotonic() - asked < 1.0:
+            assert api.get("/air_quality?limit=5").status == 200
+            assert api.get("/readyz").status == 503
+            assert api.get("/livez").status == 200
+            time.sleep(0.05)
+        time.sleep(1)
+        with pytest.raises(ConnectionRefusedError):
+            api.get("/livez")
+        whole = first + read_slowly(response, 0.03)
+        assert whole.count(b"\r\n") == LONG.rows + 1
+        running.close()
+        idle.close()
+        assert api.process.wait(10) == 0
+        [began], [ended] = api.events("service_draining"), api.events("service_stopped")
+        assert (began["signal"], began["seconds"]) == ("SIGTERM", 1.5)
+        assert ended["unfinished"] == 0
+        assert not api.events("request_failed")
+        assert api.process.stderr is not None
+        assert "Traceback" not in api.process.stderr.read()
+
+
+def test_requests_that_never_finish_are_cut_off_when_their_time_is_up(environment: dict[str, str]) -> None:
+    with serving(environment | {"AIRQ_SHUTDOWN_SECONDS": "1"}) as api:
+        connection = api.connect()
+        connection.request("GET", EXPORT)
+        response = connection.getresponse()
+        response.read(1000)
+        began = time.monotonic()
+        assert api.stop() == 0
+        assert time.monotonic() - began < 8
+        assert api.events("service_stopped")[0]["unfinished"] == 1
+        with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+            response.read()
+        response.close()
+        connection.close()
+
+
+def test_a_second_signal_ends_the_process_at_once(environment: dict[str, str]) -> None:
+    with serving(environment | {"AIRQ_DRAIN_SECONDS": "60"}) as api:
+        api.process.send_signal(signal.SIGTERM)
+        wait_for(api, "/readyz", 503, 2)
+        assert api.process.poll() is None
+        began = time.monotonic()
+        api.process.send_signal(signal.SIGINT)
+        assert api.process.wait(5) == 128 + signal.SIGINT
+        assert time.monotonic() - began < 2
+
+
+def test_ctrl_c_stops_a_service_that_nobody_uses_at_once(environment: dict[str, str]) -> None:
+    with serving(environment) as api:
+        began = time.monotonic()
+        api.process.send_signal(signal.SIGINT)
+        assert api.process.wait(10) == 0
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("variable", ["AIRQ_PORT", "AIRQ_METRICS_PORT"])
+def test_a_port_that_is_taken_is_told_with_the_way_out(airq: Airq, variable: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ports = {"AIRQ_PORT": str(find_port()), "AIRQ_METRICS_PORT": str(find_port()), variable: port}
+        done = airq("serve", environment=ports)
+    assert done.status == 2
+    assert f"127.0.0.1:{port}" in done.err
+    assert variable in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_host_that_is_none_of_this_machine_is_told(airq: Airq) -> None:
+    done = airq("serve", environment={"AIRQ_HOST": "192.0.2.1", "AIRQ_PORT": str(find_port())})
+    assert done.status == 2
+    assert "192.0.2.1" in done.err
+
+
+def test_a_fresh_database_says_what_it_waits_for(database: Database) -> None:
+    with serving(airq_environment(database)) as api:
+        started = api.events("service_started")[0]
+        assert started["url"] == f"http://127.0.0.1:{api.port}"
+        assert started["metrics_url"] == f"http://127.0.0.1:{api.metrics_port}/metrics"
+        assert api.get("/readyz").status == 200
+        assert api.get("/air_quality").json()["data"] == []
+        assert api.get("/air_quality/latest").json()["data"] == []
+        assert api.get("/stations").json()["data"] == []
+        assert api.get(EXPORT).body.count(b"\r\n") == 1
+        assert "airq_newest_measurement_age_seconds" not in api.metrics()
+        assert api.metrics()["airq_measurements"] == 0
