@@ -31,7 +31,7 @@ class Options:
     """How to read a file and what to put up with."""
 
     timezone: tzinfo = UTC
-    missing: Sequence[float] = DEFAULT_MISSING
+    missing: Sequence[float | str] = DEFAULT_MISSING
     tolerance: Tolerance = Tolerance()
 
 

@@ -62,7 +62,7 @@ class Publisher:
         path: Path | None = None,
         header: str = HEADER,
         tolerance: Tolerance | None = None,
-        missing: Sequence[float] = loads.Options.missing,
+        missing: Sequence[float | str] = loads.Options.missing,
         timezone: tzinfo = loads.Options.timezone,
         said: Said | None = None,
     ) -> Load:

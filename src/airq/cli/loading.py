@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     help="Where times without a zone were read, as in Europe/Madrid.",
 )  # fmt: skip
 @click.option(
-    "--missing", type=MISSING, multiple=True, metavar="NUMBER",
-    help="A value that means “no value”, besides -999 and -200. Repeat it for several.",
+    "--missing", type=MISSING, multiple=True, metavar="MARK",
+    help="A number or text that means “no value”, besides -999 and -200. Repeat it for several.",
 )  # fmt: skip
 @click.option(
     "--max-rejects", "tolerance", type=TOLERANCE, default="5%", show_default=True,
@@ -42,7 +42,7 @@ def load(
     settings: Settings,
     files: tuple[str, ...],
     timezone: Any,
-    missing: tuple[float, ...],
+    missing: tuple[float | str, ...],
     tolerance: Any,
     data_directory: str | None,
     as_json: bool,

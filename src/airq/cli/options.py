@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -43,14 +44,17 @@ class _Timezone(_Type):
 
 
 class _Missing(_Type):
-    name = "number"
-    allowed = "a finite number, such as -9999"
+    name = "mark"
+    allowed = "a number or a text, such as -9999 or NA"
 
-    def read(self, text: str) -> float:
-        number = float(text)
-        if not math.isfinite(number):
+    def read(self, text: str) -> float | str:
+        if not text:
             raise ValueError
-        return number
+        with suppress(ValueError):
+            number = float(text)
+            if math.isfinite(number):
+                return number
+        return text
 
 
 class _Tolerance(_Type):
