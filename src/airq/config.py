@@ -21,9 +21,12 @@ class DatabaseUrl(str):
 
     @property
     def masked(self) -> str:
-        """The URL with *** for the password."""
-        masked = re.sub(r"(?<=//)([^/@]*?):[^/@]*@", r"\1:***@", self)
-        return re.sub(r"([?&]password=)[^&]*", r"\1***", masked)
+        """The URL with *** for the password.
+
+        Of a malformed one, which a message may have to show, it rather hides too much than too little.
+        """
+        masked = re.sub(r"^(\w+:/+)?+([^:/@]*):.*@", r"\1\2:***@", self)
+        return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^&\s]*)", r"\1***", masked)
 
 
 class Secret(str):
@@ -44,9 +47,24 @@ def _secret(text: str) -> Secret:
     return Secret(text)
 
 
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d{1,5})?")
+
+
 def _url(text: str) -> DatabaseUrl:
-    if urlsplit(text).scheme not in ("postgresql", "postgres"):
-        raise ValueError("a URL of the form postgresql://user:password@host:5432/database")
+    fault = ValueError(
+        "a URL of the form postgresql://user:password@host:5432/database, with special characters in its "
+        "parts percent-encoded (@ as %40, / as %2F)"
+    )
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise fault from None
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    # A character that belongs to a password ends the host, and leaves its @ further behind.
+    if "@" in parts.path or parts.fragment or not all(map(_HOST.fullmatch, hosts)):
+        raise fault
+    if not re.match("postgres(ql)?://", text):
+        raise fault
     return DatabaseUrl(text)
 
 

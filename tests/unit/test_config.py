@@ -1,0 +1,149 @@
+"""Settings: each is checked when it is read, and no password is ever printed."""
+
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from airq.config import DatabaseUrl, Settings, read_settings
+from airq.domain.errors import ConfigurationError
+
+URL = "postgresql://owner:secret@db.example.org:5432/air"
+
+
+def fault(**environment: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings(environment)
+    return str(caught.value)
+
+
+def test_without_any_variable_everything_has_a_default() -> None:
+    settings = read_settings({"HOME": "/home/somebody"})
+    assert settings == Settings()
+    assert (settings.database_url, settings.port, settings.host) == (None, 8080, "127.0.0.1")
+
+
+def test_an_empty_variable_counts_as_left_out() -> None:
+    assert read_settings({"AIRQ_PORT": "", "AIRQ_DATABASE_URL": ""}) == Settings()
+
+
+def test_each_setting_is_read_from_its_variable() -> None:
+    settings = read_settings(
+        {"AIRQ_PORT": "9000", "AIRQ_STATEMENT_TIMEOUT_SECONDS": "2.5", "AIRQ_LOG_FORMAT": "JSON"}
+    )
+    assert (settings.port, settings.statement_timeout_seconds, settings.log_format) == (9000, 2.5, "json")
+
+
+def test_settings_never_change() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_every_setting_has_a_name_of_its_own_and_says_what_it_means() -> None:
+    declared = [field.metadata for field in fields(Settings) if field.metadata]
+    names = [metadata["name"] for metadata in declared]
+    assert len(set(names)) == len(names) > 10
+    assert all(name.startswith("AIRQ_") for name in names)
+    assert all(metadata["help"].endswith(".") for metadata in declared)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "needed"),
+    [
+        ("AIRQ_PORT", "0", "a whole number from 1 to 65,535"),
+        ("AIRQ_PORT", "65536", "a whole number from 1 to 65,535"),
+        ("AIRQ_PORT", "http", "a whole number from 1 to 65,535"),
+        ("AIRQ_PORT", "80.0", "a whole number from 1 to 65,535"),
+        ("AIRQ_STATEMENT_TIMEOUT_SECONDS", "-1", "a number of seconds from 0 to 3600"),
+        ("AIRQ_STATEMENT_TIMEOUT_SECONDS", "10s", "a number of seconds from 0 to 3600"),
+        ("AIRQ_STATEMENT_TIMEOUT_SECONDS", "nan", "a number of seconds from 0 to 3600"),
+        ("AIRQ_LOG_FORMAT", "xml", "one of auto, json, text"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_told_with_what_is(name: str, value: str, needed: str) -> None:
+    assert fault(**{name: value}) == f"{name} is “{value}”; it must be {needed}"
+
+
+def test_all_faults_are_told_at_once() -> None:
+    assert fault(AIRQ_PORT="x", AIRQ_LOG_FORMAT="y").count("\n") == 1
+
+
+def test_variables_that_are_no_settings_are_remembered() -> None:
+    assert read_settings({"AIRQ_PROT": "1", "AIRQ_A": "2"}).unknown == ("AIRQ_A", "AIRQ_PROT")
+
+
+def test_the_loader_and_the_reader_fall_back_to_the_owners_url() -> None:
+    alone = read_settings({"AIRQ_DATABASE_URL": URL})
+    assert alone.for_loader == alone.for_reader == URL
+    both = read_settings(
+        {
+            "AIRQ_DATABASE_URL": URL,
+            "AIRQ_LOADER_URL": "postgres://l@h/a",
+            "AIRQ_READER_URL": "postgres://r@h/a",
+        }
+    )
+    assert (both.for_loader, both.for_reader) == ("postgres://l@h/a", "postgres://r@h/a")
+
+
+SECRETS = {
+    URL: "postgresql://owner:***@db.example.org:5432/air",
+    "postgresql://owner@db/air": "postgresql://owner@db/air",
+    "postgresql://db:5432/air": "postgresql://db:5432/air",
+    "postgresql:///air?host=/run/postgresql": "postgresql:///air?host=/run/postgresql",
+    "postgresql://o@db/air?password=secret&sslmode=require":
+        "postgresql://o@db/air?password=***&sslmode=require",
+    "postgresql://o@db/air?sslmode=require&sslpassword=secret":
+        "postgresql://o@db/air?sslmode=require&sslpassword=***",
+    "postgresql://:secret@db/air": "postgresql://:***@db/air",
+    # Mistakes, which are just what is shown to a person.
+    "postgresql://o:sec/ret@db/air": "postgresql://o:***@db/air",
+    "postgresql://o:sec@ret@db/air": "postgresql://o:***@db/air",
+    "postgresql://o:sec:ret@db/air": "postgresql://o:***@db/air",
+    "mysql://o:secret@db/air": "mysql://o:***@db/air",
+    "host=db user=o password=secret dbname=air": "host=db user=o password=*** dbname=air",
+    "host=db password='se cret' dbname=air": "host=db password=*** dbname=air",
+    "o:secret@db/air": "o:***@db/air",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_no_password_of_a_url_is_printed(text: str) -> None:
+    assert DatabaseUrl(text).masked == SECRETS[text]
+    assert repr(DatabaseUrl(text)) == f"DatabaseUrl({SECRETS[text]})"
+
+
+def test_no_password_is_in_what_settings_print() -> None:
+    settings = read_settings({"AIRQ_DATABASE_URL": URL, "AIRQ_PURGE_TOKEN": "secret"})
+    assert "secret" not in repr(settings)
+    assert settings.database_url == URL
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://o:secret@db/air", "host=db password=secret", "o:secret@db/air", "postgresql://[db/air",
+        "postgresql:/o:secret@db/air", "postgresql://o:sec/ret@db/air", "postgresql://o:sec#ret@db/air",
+        "postgresql://o:sec?ret@db/air", "postgresql://o:secret@db:port/air",
+    ],
+)  # fmt: skip
+def test_a_malformed_url_is_refused_without_its_password(url: str) -> None:
+    told = fault(AIRQ_DATABASE_URL=url)
+    assert told.startswith("AIRQ_DATABASE_URL is “")
+    assert "a URL of the form postgresql://user:password@host:5432/database" in told
+    assert "secret" not in told
+    assert "ret@" not in told
+
+
+def test_a_character_that_a_url_can_not_hold_is_told_how_to_write() -> None:
+    assert "percent-encoded" in fault(AIRQ_READER_URL="postgresql://o:sec/ret@db/air")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        URL, "postgres://o@db", "postgresql://o:p%40ss%2Fword@db/air?sslmode=verify-full&sslrootcert=/ca.pem",
+        "postgresql:///air?host=/run/postgresql", "postgresql://o@/air?host=%2Frun", "postgresql://[::1]:5433/air",
+        "postgresql://o@db1:5432,db2:5432/air?target_session_attrs=primary",
+    ],
+)  # fmt: skip
+def test_every_form_of_url_that_postgresql_knows_is_taken(url: str) -> None:
+    assert read_settings({"AIRQ_DATABASE_URL": url}).database_url == url
