@@ -83,7 +83,9 @@ def running_engine() -> Iterator[Engine]:
     Raises:
         NoEngine: neither is possible.
     """
-    environment = dict(os.environ)
+    # What the caller's own .env, Compose project or `make` says is not meant for the projects made here.
+    foreign = ("AIRQ_", "COMPOSE_", "POSTGRES_", "MAKE", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     if shutil.which("docker") is None:
         raise NoEngine("the docker command is not installed (Debian: apt-get install docker.io iptables)")
     if _answers(environment):

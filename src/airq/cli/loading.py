@@ -12,7 +12,7 @@ from airq.cli.database import data_directory_option, database, json_option, run
 from airq.cli.options import MISSING, TIMEZONE, TOLERANCE
 from airq.cli.statuses import PARTIAL, REFUSED
 from airq.config import Settings
-from airq.domain.errors import ConfigurationError, UnusableInput
+from airq.domain.errors import AirqError, ConfigurationError, UnusableInput
 from airq.domain.tags import tags_touched
 from airq.purging import Caches
 from airq.purging import purge as purge_caches
@@ -86,26 +86,32 @@ def load_all(
 
     gravest = 0
     tags: list[str] = []
-    for place, name in sources:
-        try:
-            with open_source(place, sys.stdin.buffer) as source:
-                if name != place:
-                    source.name = name
-                with presentation.progress(source.name, source.size, quiet=as_json) as watcher:
-                    entry = run(load_source(url, source, options or Options(), watcher))
-                status = PARTIAL if entry.rejected else 0
-        except Refused as refusal:
-            entry, status = refusal.load, REFUSED
-        except UnusableInput as error:
-            # The file could not be opened at all, so the ledger knows nothing of it.
-            presentation.show_unopened(place, str(error), as_json=as_json)
-            gravest = max(gravest, REFUSED)
-            continue
-        _, rejects, touched = run(read_load(url, entry.id, 10))
-        presentation.show_load(entry, rejects, as_json=as_json)
-        tags += tags_touched((one.station, one.month) for one in touched)
-        gravest = max(gravest, status)
-    _purge_touched(settings, tags)
+    try:
+        for place, name in sources:
+            try:
+                with open_source(place, sys.stdin.buffer) as source:
+                    if name != place:
+                        source.name = name
+                    with presentation.progress(source.name, source.size, quiet=as_json) as watcher:
+                        entry = run(load_source(url, source, options or Options(), watcher))
+                    status = PARTIAL if entry.rejected else 0
+            except Refused as refusal:
+                entry, status = refusal.load, REFUSED
+            except UnusableInput as error:
+                # The file could not be opened at all, so the ledger knows nothing of it.
+                presentation.show_unopened(place, str(error), as_json=as_json)
+                gravest = max(gravest, REFUSED)
+                continue
+            except AirqError as error:
+                presentation.show_failed(place, str(error), as_json=as_json)
+                raise
+            _, rejects, touched = run(read_load(url, entry.id, 10))
+            presentation.show_load(entry, rejects, as_json=as_json)
+            tags += tags_touched((one.station, one.month) for one in touched)
+            gravest = max(gravest, status)
+    finally:
+        # What was loaded before a fault is stale in the caches all the same.
+        _purge_touched(settings, tags)
     return gravest
 
 

@@ -39,14 +39,19 @@ def _err() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def _safe(text: str) -> str:
+    """Make a text of a file or a server fit to print: its brackets and control characters command nothing."""
+    return escape("".join(c if c.isprintable() or c in "\n\t" else "�" for c in text))
+
+
 def show_error(message: str) -> None:
     """Print a fault."""
-    _err().print(f"[bold red]airq: error:[/] {escape(message)}")
+    _err().print(f"[bold red]airq: error:[/] {_safe(message)}")
 
 
 def note(message: str) -> None:
     """Print something worth knowing that is no result."""
-    _err().print(f"[dim]airq:[/] {escape(message)}")
+    _err().print(f"[dim]airq:[/] {_safe(message)}")
 
 
 def _print_json(content: object) -> None:
@@ -102,7 +107,7 @@ class _Bar:
         self._bar.update(self._task, rows=rows)
 
     def notice(self, message: str) -> None:
-        self._bar.console.print(f"[dim]airq:[/] {escape(self._name)}: {escape(message)}")
+        self._bar.console.print(f"[dim]airq:[/] {_safe(self._name)}: {_safe(message)}")
 
 
 @contextmanager
@@ -121,7 +126,7 @@ def progress(name: str, size: int, *, quiet: bool) -> Iterator[Watcher]:
         console=console,
         transient=True,
     ) as bar:
-        yield _Bar(bar, escape(name), size)
+        yield _Bar(bar, _safe(name), size)
 
 
 @contextmanager
@@ -139,9 +144,19 @@ def counting(rows: int) -> Iterator[Callable[[int], None] | None]:
 def show_unopened(place: str, reason: str, *, as_json: bool) -> None:
     """Print that a file could not even be opened."""
     if as_json:
-        _print_json({"load": None, "file": place, "outcome": "refused", "reason": reason})
+        _print_unentered(place, "refused", reason)
     else:
         show_error(reason if reason.startswith(place) else f"{place}: {reason}")
+
+
+def show_failed(place: str, reason: str, *, as_json: bool) -> None:
+    """Print, for scripts, that a file could not be loaded; people read the error itself."""
+    if as_json:
+        _print_unentered(place, "failed", reason)
+
+
+def _print_unentered(place: str, outcome: str, reason: str) -> None:
+    _print_json({"load": None, "file": place, "outcome": outcome, "reason": reason})
 
 
 def show_load(
@@ -163,9 +178,9 @@ def show_load(
     out = _out()
     style = _OUTCOME_STYLES[load.outcome]
     what = f"undo of load {load.undoes}" if load.kind == "undo" else f"load {load.id}"
-    out.print(f"[bold]{what}[/] {escape(load.file)}: [{style}]{load.outcome}[/]{_seconds(load)}")
+    out.print(f"[bold]{what}[/] {_safe(load.file)}: [{style}]{load.outcome}[/]{_seconds(load)}")
     if load.reason:
-        out.print(f"  [red]{escape(load.reason)}[/]", soft_wrap=True)
+        out.print(f"  [red]{_safe(load.reason)}[/]", soft_wrap=True)
     counts = [
         (load.rows_read, "read"), (load.inserted, "inserted"), (load.changed, "changed"),
         (load.unchanged, "unchanged"), (load.repeated, "repeated"), (load.rejected, "rejected"),
@@ -180,13 +195,13 @@ def show_load(
         out.print(f"  {cells} a mark for “no value”, such as -999")
     for reject in rejects:
         place = f"line {reject.line}" + (f", {reject.field} “{reject.value}”" if reject.field else "")
-        out.print(f"  [yellow]{escape(place)}[/]: {escape(reject.reason)}", soft_wrap=True)
+        out.print(f"  [yellow]{_safe(place)}[/]: {_safe(reject.reason)}", soft_wrap=True)
         if raw:
-            out.print(f"    [dim]{escape(reject.raw)}[/]", soft_wrap=True)
+            out.print(f"    [dim]{_safe(reject.raw)}[/]", soft_wrap=True)
     left = load.rejected + load.repeated - len(rejects)
     if rejects and left > 0:
-        more = f"--limit {load.rejected + load.repeated}" if raw else ""
-        out.print(f"  and {left:,} more: airq loads show {load.id} {more}")
+        more = f" --limit {load.rejected + load.repeated}" if raw else ""
+        out.print(f"  and {left:,} more: airq loads show {load.id}{more}")
     if touched:
         table = Table(box=None, pad_edge=False)
         for name in ("month", "station"):
@@ -194,7 +209,7 @@ def show_load(
         for name in ("inserted", "changed"):
             table.add_column(name, justify="right")
         for one in touched:
-            table.add_row(f"{one.month:%Y-%m}", escape(one.station), f"{one.inserted:,}", f"{one.changed:,}")
+            table.add_row(f"{one.month:%Y-%m}", _safe(one.station), f"{one.inserted:,}", f"{one.changed:,}")
         out.print(table)
 
 
@@ -238,7 +253,7 @@ def show_loads(loads: Sequence[Load], *, as_json: bool) -> None:
             str(load.id),
             format_instant(load.started)[:19] + "Z",
             outcome,
-            escape(file),
+            _safe(file),
             *(f"{count:,}" for count in counts),
         )
     _out().print(table)
@@ -271,7 +286,7 @@ def show_digests(digests: Sequence[Digest], *, as_json: bool) -> None:
     table.add_column("measurements", justify="right")
     table.add_column("content")
     for digest in digests:
-        station = [escape(digest.station)] if digest.station is not None else []
+        station = [_safe(digest.station)] if digest.station is not None else []
         table.add_row(digest.month, *station, f"{digest.measurements:,}", digest.content)
     _out().print(table)
 
@@ -319,5 +334,5 @@ def show_settings(settings: Settings, *, as_json: bool) -> None:
         table.add_column(name, no_wrap=name != "meaning")
     for row in rows:
         value = "" if row["value"] is None else str(row["value"])
-        table.add_row(row["name"], escape(value), escape(row["help"]))
+        table.add_row(row["name"], _safe(value), _safe(row["help"]))
     _out().print(table)
