@@ -1,14 +1,11 @@
 """The API as one ASGI application."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from airq.api import documentation, routes
 from airq.api.compression import Compression
@@ -28,52 +25,59 @@ ROUTES: dict[str, routes.Handler] = {
     "/docs": documentation.page,
     "/": routes.root,
 }
-ALLOWED = "GET, HEAD, OPTIONS"
+ALLOWED = ("GET", "HEAD", "OPTIONS")
 
 
 def make_application(service: Service) -> Envelope:
     """Return the API, outermost layer first."""
-    inner = Starlette(
-        routes=[
-            Route(path, _routed(path, handler), methods=["GET", "OPTIONS"])
-            for path, handler in ROUTES.items()
-        ]
-    )
-    inner.router.redirect_slashes = False
-    # Starlette's own outermost layer would answer faults as plain text before the envelope hears of them.
-    inner.middleware_stack = Compression(ExceptionMiddleware(inner.router, handlers={HTTPException: _refuse}))
-    inner.state.service = service
-    return Envelope(inner, service.telemetry, service.database_failed)
+    endpoints = [Route(path, Endpoint(path, handler, service)) for path, handler in ROUTES.items()]
+    router = Router(endpoints, redirect_slashes=False, default=_not_found)
+    return Envelope(Compression(router), service.telemetry, service.database_failed)
 
 
-def _routed(path: str, handler: routes.Handler) -> Callable[[Request], Awaitable[Response]]:
-    template = path.replace(":path", "")
+@dataclass(frozen=True)
+class Endpoint:
+    """What answers requests for one route: an ASGI application around its handler.
 
-    async def answer(request: Request) -> Response:
-        served(request.scope).route = template
-        if request.method == "OPTIONS":
-            return Response(status_code=204, headers=_OPTIONS)
-        return await handler(request)
+    A function as a Starlette route would be wrapped in layers that handle faults; the envelope alone
+    does that here, once for all of them.
+    """
 
-    return answer
+    path: str
+    handler: routes.Handler
+    service: Service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        served(scope).route = self.path.replace(":path", "")
+        method = scope["method"]
+        if method not in ALLOWED:
+            allowed = ", ".join(ALLOWED)
+            raise Problem(
+                "method-not-allowed",
+                f"{method} is not served here; allowed are {allowed}.",
+                {"allowed": list(ALLOWED)},
+                {"allow": allowed},
+            )
+        if method == "OPTIONS":
+            response = Response(status_code=204, headers=_OPTIONS)
+        else:
+            scope["state"]["service"] = self.service
+            response = await self.handler(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 _OPTIONS = {
-    "allow": ALLOWED,
-    "access-control-allow-methods": ALLOWED,
+    "allow": ", ".join(ALLOWED),
+    "access-control-allow-methods": ", ".join(ALLOWED),
     "access-control-allow-headers": "Accept, If-None-Match, X-Request-ID",
     "access-control-max-age": "86400",
     "cache-control": "no-store",
 }
 
 
-async def _refuse(request: Request, error: Any) -> Response:
-    path = request.scope["path"]
-    if error.status_code == 405:
-        detail = f"{request.method} is not served here; allowed are {ALLOWED}."
-        raise Problem("method-not-allowed", detail, {"allowed": ALLOWED.split(", ")}, {"allow": ALLOWED})
-    if error.status_code == 404:
-        known = [route for route in ROUTES if route.rstrip("/") == path.rstrip("/")]
-        hint = f"did you mean {known[0]}?" if known else "/docs shows what there is."
-        raise Problem("not-found", f"There is nothing at {path[:200]}; {hint}")
-    raise Problem("bad-request", str(error.detail))
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    path = scope["path"]
+    known = [route for route in ROUTES if route.rstrip("/") == path.rstrip("/")]
+    hint = f"did you mean {known[0]}?" if known else "/docs shows what there is."
+    raise Problem("not-found", f"There is nothing at {path[:200]}; {hint}")

@@ -50,7 +50,7 @@ def cache_control(max_age_seconds: int, shared_max_age_seconds: int) -> str:
 
 def cache_tags(query: Query) -> str:
     """Return the Cache-Tag of a listing."""
-    return ",".join(tags_asked(query.stations, query.range.months()))
+    return ",".join(tags_asked(query.stations, query.range.months))
 
 
 NOT_STORED: Mapping[str, str] = {"cache-control": "no-store"}

@@ -21,6 +21,7 @@ from airq.api.parameters import LIMIT, invalid, read_parameters
 from airq.api.problems import KINDS
 from airq.api.representations import MEDIA_TYPES, encode_json, render_head, render_page, render_rows
 from airq.api.stylesheet import STYLESHEET
+from airq.domain.measurements import Columns
 from airq.domain.pollutants import POLLUTANTS
 from airq.domain.queries import DEFAULT_LIMIT, LARGEST_LIMIT, Format, Query
 
@@ -39,7 +40,7 @@ _ICON = (
     "d='M1 5h8a2.5 2.5 0 1 0-2.5-2.5M1 9h11a2.5 2.5 0 1 1-2.5 2.5M1 13h4'/%3E%3C/svg%3E"
 )
 _ALLOWED = {parameter.name: parameter.allowed for parameter in (*routes.LISTING, *routes.LATEST)}
-_SAMPLE = (1475280000004, "aq_salvia", 6.8, 48.4, 0.657, 48.5, None, 9.14)
+_SAMPLE = Columns.of([(1475280000004, "aq_salvia", 6.8, 48.4, 0.657, 48.5, None, 9.14)])
 
 
 async def openapi(request: Request) -> Response:
@@ -121,7 +122,7 @@ def _start() -> Markup:
     rest = document()["info"]["description"].split("\n\n")[1:]
     query = Query(limit=1)
     links: dict[str, str | None] = {"self": "/air_quality?limit=1", "next": None}
-    answer = render_page(query, [_SAMPLE], links, 1)
+    answer = render_page(query, _SAMPLE, links, 1)
     return joined(
         *(paragraph(text) for text in rest),
         paragraph("Everything is read with GET, and no key is needed. Ask for the first measurement:"),
@@ -245,8 +246,8 @@ def _times() -> Markup:
 
 def _formats() -> Markup:
     query = Query(limit=None)
-    csv = render_head("csv", query.pollutants) + render_rows("csv", [_SAMPLE], query.pollutants)
-    lines = render_rows("ndjson", [_SAMPLE], query.pollutants)
+    csv = render_head("csv", query.pollutants) + render_rows("csv", _SAMPLE, query.pollutants)
+    lines = render_rows("ndjson", _SAMPLE, query.pollutants)
     amounts: dict[Format, str] = {
         "json": "a page",
         "csv": "everything asked for",

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from airq.api.envelope import served
 from airq.api.representations import render_head, render_rows
+from airq.domain.measurements import Columns
 from airq.domain.queries import Query
 from airq.store.measurements import Measurements
 
@@ -48,7 +49,7 @@ class Export(Response):
         gone = asyncio.create_task(_disconnected(receive))
         try:
             async with self._store.export(self._query) as chunks, aclosing(chunks):
-                first: list[Any] = await anext(chunks, [])
+                first = await anext(chunks, Columns())
                 self._on_answer()
                 await send(start)
                 await send(_part(render_head(form, pollutants) + render_rows(form, first, pollutants)))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -63,6 +64,8 @@ def _read_pollutant(text: str) -> str:
     return pollutant.name
 
 
+# Who draws the newest hours asks with the same times again.
+@lru_cache(maxsize=4096)
 def _read_instant(text: str) -> int:
     try:
         return parse_instant(_LOST_PLUS.sub(r"\1+", text), date_alone=True)

@@ -89,7 +89,7 @@ class Service:
 
 
 def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
+    service: Service = request.scope["state"]["service"]
     return service
 
 
@@ -117,7 +117,9 @@ async def air_quality(request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     links = {"self": _link(path, canonical), "next": None}
     if page.more:
-        links["next"] = following = _link(path, query.behind(*page.rows[-1][:2]).canonical())
+        links["next"] = following = _link(
+            path, query.behind(page.rows.times[-1], page.rows.stations[-1]).canonical()
+        )
         if len(following) > LONGEST_LINK:
             raise Problem(
                 "uri-too-long",

@@ -155,6 +155,8 @@ def _day(days: int) -> str:
     return (EPOCH.date() + timedelta(days=days)).isoformat()
 
 
+# All stations share their times, and what is asked for is asked for again.
+@lru_cache(maxsize=16_384)
 def format_instant(milliseconds: int) -> str:
     """Write a time in the API's fixed width: `2016-10-01T00:00:00.004Z`."""
     minutes, rest = divmod(milliseconds, 60_000)

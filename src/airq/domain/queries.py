@@ -6,6 +6,7 @@ import hashlib
 import struct
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from typing import Literal
 from urllib.parse import quote
 
@@ -30,8 +31,9 @@ class TimeRange:
     start: int | None = None
     end: int | None = None
 
+    @cached_property
     def months(self) -> list[date] | None:
-        """Return the first day of each month that the range touches, or None if an end is open."""
+        """The first day of each month that the range touches; None if an end is open."""
         if self.start is None or self.end is None:
             return None
         months, month = [], month_of(self.start)

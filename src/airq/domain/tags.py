@@ -7,6 +7,7 @@ the station, the month, and everything that was asked for without such bounds.
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from urllib.parse import quote
 
 EVERYTHING = "all"
@@ -26,6 +27,7 @@ def month_tag(month: date) -> str:
     return f"m:{month:%Y-%m}"
 
 
+@lru_cache(maxsize=4096)
 def pair_tag(station: str, month: date) -> str:
     """Return the tag of answers about a station in a month."""
     return f"{station_tag(station)}/{month:%Y-%m}"

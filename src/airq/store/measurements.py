@@ -4,12 +4,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
-from operator import itemgetter
 from typing import Any
 
 import asyncpg
 
 from airq.domain.instants import month_of, next_month, start_of
+from airq.domain.measurements import Columns
 from airq.domain.queries import Query, TimeRange
 from airq.domain.stations import Station
 from airq.store.connections import SchemaUnusable, from_codec, set_codecs, to_codec
@@ -20,9 +20,6 @@ EXPORT_CHUNK_ROWS = 5_000
 MANY_MONTHS = 24
 """With more partitions than this, planning for all of them costs more than asking which are needed."""
 
-Row = tuple[Any, ...]
-"""`(time in milliseconds since 1970, station, *values)`; a missing value is None."""
-
 
 @dataclass(frozen=True)
 class Page:
@@ -30,13 +27,12 @@ class Page:
 
     Args:
         version: of the asked stations and months; 0 where they hold nothing.
-        rows: `(time, station, *values)`, time in milliseconds since 1970, values or None; None
-            instead of a list where the client's version is still the current one.
+        rows: None where the client's version is still the current one.
         more: whether further rows follow.
     """
 
     version: int
-    rows: list[tuple[Any, ...]] | None
+    rows: Columns | None
     more: bool
 
 
@@ -131,18 +127,18 @@ class Measurements:
             return await self._page(connection, query, query.limit, known_versions)
 
     @asynccontextmanager
-    async def export(self, query: Query) -> AsyncIterator[AsyncGenerator[list[tuple[Any, ...]], None]]:
+    async def export(self, query: Query) -> AsyncIterator[AsyncGenerator[Columns, None]]:
         """Read all rows of a query from one snapshot, in chunks."""
 
-        async def chunks(connection: asyncpg.Connection) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+        async def chunks(connection: asyncpg.Connection) -> AsyncGenerator[Columns, None]:
             left, at = query.limit, query
             while left is None or left > 0:
                 size = EXPORT_CHUNK_ROWS if left is None else min(EXPORT_CHUNK_ROWS, left)
                 page = await self._page(connection, at, size, ())
                 assert page.rows is not None
-                if page.rows:
+                if page.rows.times:
                     yield page.rows
-                    at = query.behind(page.rows[-1][0], page.rows[-1][1])
+                    at = query.behind(page.rows.times[-1], page.rows.stations[-1])
                 if not page.more:
                     return
                 left = None if left is None else left - size
@@ -158,13 +154,13 @@ class Measurements:
 
     def _version_arguments(self, query: Query) -> tuple[list[int], list[date]]:
         stations = [self._ids[name] for name in query.stations] or [0]
-        return stations, query.range.months() or [date.min]
+        return stations, query.range.months or [date.min]
 
     async def _page(
         self, connection: asyncpg.Connection, query: Query, limit: int, known_versions: Sequence[int]
     ) -> Page:
         """Read a page; of a long range only the months that it needs."""
-        months = query.range.months()
+        months = query.range.months
         asked = self._months if months is None else min(len(months), self._months)
         window = await self._window(connection, query, limit) if asked > MANY_MONTHS else None
         if window is not None:
@@ -221,13 +217,15 @@ class Measurements:
         again: bool = False,
     ) -> Page:
         descending = query.order == "desc"
-        arguments: list[Any] = [*self._version_arguments(asked), list(known_versions)]
+        arguments: list[Any] = [*self._version_arguments(asked)]
 
         def bind(value: object) -> str:
             arguments.append(value)
             return f"${len(arguments)}"
 
         conditions = []
+        if known_versions:
+            conditions.append(f"({_VERSION}) <> ALL({bind(list(known_versions))}::bigint[])")
         if query.stations:
             ids = [self._ids[name] for name in query.stations]
             conditions.append(
@@ -254,33 +252,35 @@ class Measurements:
             conditions.append(f"time < {bind(to_codec(upper))}")
         # Names decide among measurements of the same moment, and only this process knows them as
         # fast as they are needed: the last moment of a page is read whole, ordered here and cut.
+        # A page comes as one row of arrays, because a row costs the driver more than its values do.
+        columns = ("time", "station_id", *query.pollutants)
         statement = f"""
-            SELECT version, page.* FROM ({_VERSION}) AS v(version) LEFT JOIN LATERAL (
-                SELECT time, station_id, {", ".join(query.pollutants)} FROM airq.measurement
-                WHERE {" AND ".join([*conditions, "v.version <> ALL($3::bigint[])"])}
+            SELECT ({_VERSION}), {", ".join(f"array_agg({column})" for column in columns)} FROM (
+                SELECT {", ".join(columns)} FROM airq.measurement
+                {"WHERE" if conditions else ""} {" AND ".join(conditions)}
                 ORDER BY time {query.order} FETCH FIRST {bind(limit + 1)} ROWS WITH TIES
-            ) AS page ON true
+            ) AS page
         """
-        found = await connection.fetch(statement, *arguments)
-        version: int = found[0][0]
+        version, times, ids, *values = await connection.fetchrow(statement, *arguments)
         if version in known_versions:
             return Page(version, None, more=False)
-        if found[0][1] is None:
-            return Page(version, [], more=False)
-        names = self._names
+        if times is None:
+            return Page(version, Columns(), more=False)
         try:
-            rows = [(from_codec(row[1]), names[row[2]], *row[3:]) for row in found]
+            stations = list(map(self._names.__getitem__, ids))
         except KeyError:
             if again:
                 raise
             await self._learn_stations(connection)
             return await self._read(connection, query, asked, limit, known_versions, again=True)
-        if len(asked.stations) != 1:
-            # They come ordered by time, which makes ordering by time and station cheap.
-            rows.sort(key=_TIME_AND_STATION, reverse=descending)
-        more = len(rows) > limit
-        del rows[limit:]
-        return Page(version, rows, more)
+        rows = Columns(list(map(from_codec, times)), stations, values)
+        if len(set(times)) < len(times):
+            # No two rows share time and station, so that values never decide. Those who share a time
+            # stand together already, which makes ordering them cheap.
+            inorder = sorted(zip(rows.times, stations, *values, strict=True), reverse=descending)
+            rows = Columns.of(inorder)
+        more = len(times) > limit
+        return Page(version, rows.first(limit) if more else rows, more)
 
     async def latest(
         self, names: Sequence[str], pollutants: Sequence[str], known_versions: Sequence[int] = ()
@@ -309,7 +309,7 @@ class Measurements:
                 """,
                 ids,
             )
-        return Page(version, [(from_codec(row[0]), *row[1:]) for row in rows], more=False)
+        return Page(version, Columns.of((from_codec(row[0]), *row[1:]) for row in rows), more=False)
 
     async def stations(self, names: Sequence[str] = ()) -> tuple[int, list[Station]]:
         """Return the version of the data as a whole, and stations by name; all of them if none is named."""
@@ -364,6 +364,3 @@ _VERSION = """
     SELECT coalesce(max(version), 0) FROM airq.coverage
     WHERE station_id = ANY($1::integer[]) AND month = ANY($2::date[])
 """
-
-
-_TIME_AND_STATION = itemgetter(0, 1)

@@ -99,7 +99,9 @@ class Pool:
             raise DatabaseUnavailable("the pool is not open")
         async with translated_faults():
             try:
-                connection = await pool.acquire(timeout=ACQUIRE_TIMEOUT_SECONDS)
+                # Waiting with a timeout costs more than a statement, and an idle one is had at once.
+                idle = pool.get_idle_size() > 0
+                connection = await pool.acquire(timeout=None if idle else ACQUIRE_TIMEOUT_SECONDS)
             except TimeoutError:
                 if pool.get_size() < self.size:
                     raise

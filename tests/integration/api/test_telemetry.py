@@ -41,8 +41,8 @@ def test_each_request_is_one_json_line_with_the_promised_fields(api: Api) -> Non
         ("/air_quality?format=csv&station=Zulu", "GET", 200, "/air_quality", 8, None),
         ("/air_quality/latest?station=Zulu", "GET", 200, "/air_quality/latest", 1, None),
         ("/wp-login.php", "GET", 404, "unmatched", 0, "not-found"),
-        ("/air_quality", "POST", 405, "unmatched", 0, "method-not-allowed"),
-        ("/air_quality", "BREW", 405, "unmatched", 0, "method-not-allowed"),
+        ("/air_quality", "POST", 405, "/air_quality", 0, "method-not-allowed"),
+        ("/air_quality", "BREW", 405, "/air_quality", 0, "method-not-allowed"),
         ("/livez?x=%0A%1b%5B31m", "GET", 400, "/livez", 0, "unknown-parameter"),
     ],
 )
