@@ -113,6 +113,17 @@ MEANINGS: dict[str, Meaning] = {
         "The database behind the service does not answer. The service recovers by itself as soon as it does.",
         "Send the same request again after as many seconds as the header `Retry-After` says.",
     ),
+    "too-many-requests": Meaning(
+        "More requests came from your address than the operator allows in a time. `RateLimit-Policy` says "
+        "how many, `RateLimit` how many are left.",
+        "Wait as many seconds as the header `Retry-After` says. Ask for more rows at a time with `limit`, or "
+        "for all of them as CSV or NDJSON.",
+    ),
+    "api-unavailable": Meaning(
+        "The service can't be reached behind its cache, and the cache holds no earlier answer to this "
+        "question. What was asked for before is still answered.",
+        "Send the same request again after as many seconds as the header `Retry-After` says.",
+    ),
     "query-too-slow": Meaning(
         "The database took longer for this query than a query may take.",
         "Ask for a shorter time range, fewer stations or a smaller `limit`; or send it again after as many "

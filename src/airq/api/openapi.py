@@ -125,14 +125,13 @@ def _get(
             "description": "What the client has is current (If-None-Match).",
             "headers": headers,
         }
-    general = ("bad-request", "uri-too-long", "headers-too-large", "internal-error")
-    kinds = [*general, *problems, *(("database-unavailable",) if database else ())]
+    kinds = [*_ANYWHERE, *problems, *(("database-unavailable",) if database else ())]
     for kind in kinds:
         status, title = KINDS[kind]
         responses[str(status)] = {
             "description": _SHARED.get(status, title),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-            "headers": _HEADERS | (_RETRY_HEADER if status == 503 else {}),
+            "headers": _HEADERS | (_RETRY_HEADER if status in (429, 503) else {}),
         }
     return {
         "get": {
@@ -144,6 +143,16 @@ def _get(
         }
     }
 
+
+_ANYWHERE = (
+    "bad-request",
+    "uri-too-long",
+    "headers-too-large",
+    "too-many-requests",
+    "internal-error",
+    "api-unavailable",
+)
+"""Problems that any request may be answered with."""
 
 _SHARED = {400: "The request can't be understood", 503: "Not at the moment"}
 """What statuses mean that problems of several kinds have."""

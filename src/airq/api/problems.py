@@ -66,6 +66,9 @@ KINDS: dict[str, tuple[int, str]] = {
     "too-busy": (503, "Too many requests at once"),
     "draining": (503, "Shutting down"),
     "schema-too-old": (503, "Schema too old"),
+    # What the cache in front of the API answers by itself; consumers see one service.
+    "too-many-requests": (429, "Too many requests"),
+    "api-unavailable": (503, "Service unavailable"),
 }
 """Kind → HTTP status and title."""
 

@@ -13,8 +13,8 @@ from urllib.parse import quote
 EVERYTHING = "all"
 """The tag of answers that no station and no closed range bounds."""
 
-MOST_PAIRS = 64
-"""Tags of an answer; one that asks for more carries coarser ones."""
+MOST_TAGS, LONGEST_TAGS = 64, 4_000
+"""Of an answer, in number and in bytes with their commas; one that asks for more carries coarser ones."""
 
 
 def station_tag(station: str) -> str:
@@ -34,19 +34,27 @@ def pair_tag(station: str, month: date) -> str:
 
 
 def tags_asked(stations: Sequence[str], months: Sequence[date] | None) -> list[str]:
-    """Return the tags of an answer.
+    """Return the tags of an answer: the finest ones of which a header can hold all.
 
     Args:
         stations: asked for; empty means all.
         months: that the asked range touches; None for a range with an open end.
     """
-    if stations and months is not None and len(stations) * len(months) <= MOST_PAIRS:
-        return [pair_tag(station, month) for station in stations for month in months]
-    if stations and len(stations) <= MOST_PAIRS:
-        return [station_tag(station) for station in stations]
-    if months is not None and len(months) <= MOST_PAIRS:
+    if stations and months is not None and len(stations) * len(months) <= MOST_TAGS:
+        pairs = [pair_tag(station, month) for station in stations for month in months]
+        if _fit(pairs):
+            return pairs
+    if stations and len(stations) <= MOST_TAGS:
+        names = [station_tag(station) for station in stations]
+        if _fit(names):
+            return names
+    if months is not None and len(months) <= MOST_TAGS:
         return [month_tag(month) for month in months]
     return [EVERYTHING]
+
+
+def _fit(tags: list[str]) -> bool:
+    return sum(map(len, tags)) + len(tags) <= LONGEST_TAGS
 
 
 def tags_touched(touched: Iterable[tuple[str, date]]) -> list[str]:

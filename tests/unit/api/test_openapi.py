@@ -44,7 +44,7 @@ def test_every_answer_is_described(path: str) -> None:
     for status, response in operation["responses"].items():
         assert response["description"]
         assert "X-Request-ID" in response["headers"]
-        assert ("Retry-After" in response["headers"]) == (status == "503")
+        assert ("Retry-After" in response["headers"]) == (status in ("429", "503"))
         assert ("ETag" in response["headers"]) == (
             status in ("200", "304") and "304" in operation["responses"]
         )

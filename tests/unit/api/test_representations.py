@@ -13,6 +13,7 @@ from airq.api.compression import accepts_gzip
 from airq.api.problems import Problem
 from airq.api.representations import negotiate, render_head, render_page, render_rows
 from airq.domain.instants import format_instant
+from airq.domain.measurements import Columns
 from airq.domain.queries import Format, Query
 
 FORMATS: tuple[Format, ...] = ("json", "csv", "ndjson")
@@ -35,7 +36,7 @@ def exact(values: list[Any]) -> list[Any]:
 
 @given(ROWS)
 def test_csv_gives_back_every_name_and_double(rows: list[tuple[Any, ...]]) -> None:
-    body = render_head("csv", POLLUTANTS) + render_rows("csv", rows, POLLUTANTS)
+    body = render_head("csv", POLLUTANTS) + render_rows("csv", Columns.of(rows), POLLUTANTS)
     header, *lines = csv.reader(io.StringIO(body.decode(), newline=""), strict=True)
     assert header == ["timestamp", "station", *POLLUTANTS]
     for line, row in zip(lines, rows, strict=True):
@@ -46,8 +47,9 @@ def test_csv_gives_back_every_name_and_double(rows: list[tuple[Any, ...]]) -> No
 
 @given(ROWS)
 def test_ndjson_and_json_give_back_every_name_and_double(rows: list[tuple[Any, ...]]) -> None:
-    lines = [json.loads(line) for line in render_rows("ndjson", rows, POLLUTANTS).split(b"\n") if line]
-    page = json.loads(render_page(Query(pollutants=POLLUTANTS), rows, {"self": "/", "next": None}, 10))
+    columns = Columns.of(rows)
+    lines = [json.loads(line) for line in render_rows("ndjson", columns, POLLUTANTS).split(b"\n") if line]
+    page = json.loads(render_page(Query(pollutants=POLLUTANTS), columns, {"self": "/", "next": None}, 10))
     assert page["data"] == lines
     assert page["meta"]["count"] == len(rows)
     for line, row in zip(lines, rows, strict=True):
@@ -58,13 +60,13 @@ def test_ndjson_and_json_give_back_every_name_and_double(rows: list[tuple[Any, .
 @given(ROWS, st.integers(0, 10))
 def test_an_export_in_parts_is_the_export_as_a_whole(rows: list[tuple[Any, ...]], cut: int) -> None:
     for form in ("csv", "ndjson"):
-        parts = render_rows(form, rows[:cut], POLLUTANTS) + render_rows(form, rows[cut:], POLLUTANTS)
-        assert parts == render_rows(form, rows, POLLUTANTS)
+        parts = [render_rows(form, Columns.of(part), POLLUTANTS) for part in (rows[:cut], rows[cut:])]
+        assert b"".join(parts) == render_rows(form, Columns.of(rows), POLLUTANTS)
 
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx", "a,b", 'a"b', "a\nb", "a\rb", " a", "a "])
 def test_names_that_a_spreadsheet_would_take_for_more_are_quoted(name: str) -> None:
-    line = render_rows("csv", [(0, name, 1.0, None)], POLLUTANTS).decode()
+    line = render_rows("csv", Columns.of([(0, name, 1.0, None)]), POLLUTANTS).decode()
     quoted = name.replace('"', '""')
     assert line == f'1970-01-01T00:00:00.000Z,"{quoted}",1.0,\r\n'
 

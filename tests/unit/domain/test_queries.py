@@ -90,13 +90,13 @@ def milliseconds(text: str) -> int:
     ],
 )
 def test_a_range_touches_the_months_that_hold_its_moments(start: str, end: str, months: list[str]) -> None:
-    touched = TimeRange(milliseconds(start), milliseconds(end)).months()
+    touched = TimeRange(milliseconds(start), milliseconds(end)).months
     assert touched == [date.fromisoformat(month) for month in months]
 
 
 @pytest.mark.parametrize(("start", "end"), [(None, None), (0, None), (None, 0)])
 def test_a_range_with_an_open_end_touches_no_countable_months(start: int | None, end: int | None) -> None:
-    assert TimeRange(start, end).months() is None
+    assert TimeRange(start, end).months is None
 
 
 def test_defaults_leave_no_trace_in_the_canonical_query() -> None:

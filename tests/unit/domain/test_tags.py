@@ -5,7 +5,15 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airq.domain.tags import EVERYTHING, MOST_PAIRS, tags_asked, tags_touched
+from airq.domain.tags import (
+    EVERYTHING,
+    LONGEST_TAGS,
+    MOST_TAGS,
+    month_tag,
+    station_tag,
+    tags_asked,
+    tags_touched,
+)
 
 MONTHS = st.dates(date(2015, 1, 1), date(2020, 12, 31)).map(lambda day: day.replace(day=1))
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=5)
@@ -39,8 +47,18 @@ def test_a_closely_bounded_answer_falls_for_nothing_else(stations: list[str], mo
 def test_an_answer_has_a_bounded_number_of_tags() -> None:
     stations = [str(number) for number in range(200)]
     months = [date(2000 + number // 12, number % 12 + 1, 1) for number in range(240)]
-    assert len(tags_asked(stations[:60], months)) <= MOST_PAIRS
+    assert len(tags_asked(stations[:60], months)) <= MOST_TAGS
     assert tags_asked(stations, months) == [EVERYTHING]
+
+
+def test_the_tags_of_long_names_fit_a_header() -> None:
+    months = [date(2016, month, 1) for month in (1, 2, 3)]
+    for length in range(1, 600):
+        stations = [f"{number}".ljust(length, "é") for number in range(16)]
+        assert len(",".join(tags_asked(stations, months))) <= LONGEST_TAGS
+    assert tags_asked(["é" * 100] * 16, months) == [month_tag(month) for month in months]
+    assert tags_asked(["é" * 30] * 16, months) == [station_tag("é" * 30)] * 16
+    assert tags_asked(["é" * 1000], None) == [EVERYTHING]
 
 
 def test_a_tag_has_no_character_that_separates_tags() -> None:
