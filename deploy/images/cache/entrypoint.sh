@@ -16,12 +16,12 @@ case ${AIRQ_PURGE_TOKEN:-} in
 esac
 case ${AIRQ_RATE_LIMIT:-} in
 "") ;;
-*[!0-9/]* | */*/* | /* | */ | 0* | */0*) refuse "AIRQ_RATE_LIMIT is “$AIRQ_RATE_LIMIT”; it must be requests/seconds, as in 100/10" ;;
+*[!0-9/]* | */*/* | /* | */ | 0* | */0*) refuse "AIRQ_RATE_LIMIT is '$AIRQ_RATE_LIMIT'; it must be requests/seconds, as in 100/10" ;;
 */*) export AIRQ_RATE_REQUESTS="${AIRQ_RATE_LIMIT%/*}" AIRQ_RATE_SECONDS="${AIRQ_RATE_LIMIT#*/}" ;;
-*) refuse "AIRQ_RATE_LIMIT is “$AIRQ_RATE_LIMIT”; it must be requests/seconds, as in 100/10" ;;
+*) refuse "AIRQ_RATE_LIMIT is '$AIRQ_RATE_LIMIT'; it must be requests/seconds, as in 100/10" ;;
 esac
 case ${AIRQ_TRUSTED_PROXIES:-} in
-*[!0-9a-fA-F.:/,\ ]*) refuse "AIRQ_TRUSTED_PROXIES is “$AIRQ_TRUSTED_PROXIES”; it must be networks between commas, as in 10.0.0.0/8" ;;
+*[!0-9a-fA-F.:/,\ ]*) refuse "AIRQ_TRUSTED_PROXIES is '$AIRQ_TRUSTED_PROXIES'; it must be networks between commas, as in 10.0.0.0/8" ;;
 esac
 
 # The API's addresses, one a line; none where its name is not known.
@@ -96,7 +96,7 @@ while kill -0 "$varnish" 2>/dev/null; do
     found=$(addresses)
     # A name that is not known at the moment, as while a container is made anew, changes nothing.
     if [ -n "$found" ] && [ "$found" != "$known" ]; then
-        echo "airq-cache: the API's addresses are" $found >&2
+        echo "airq-cache: the API's addresses are $(echo "$found" | tr '\n' ' ')" >&2
         known=$found
         load_site || echo "airq-cache: the new addresses could not be taken" >&2
     fi

@@ -26,7 +26,10 @@ initialize() {
     fi
     for file in /docker-entrypoint-initdb.d/*; do
         case "$file" in
-            *.sh) if [ -x "$file" ]; then "$file"; else . "$file"; fi ;;
+            *.sh)
+                # shellcheck source=/dev/null
+                if [ -x "$file" ]; then "$file"; else . "$file"; fi
+                ;;
             *.sql) psql --username "$user" --dbname "$database" --set ON_ERROR_STOP=1 --file "$file" ;;
         esac
     done
@@ -42,7 +45,7 @@ if [ "$1" = postgres ]; then
     mkdir -p /var/run/postgresql
     if [ "$(id -u)" = 0 ]; then
         chown -R postgres:postgres "$PGDATA" /var/run/postgresql
-        exec setpriv --reuid postgres --regid postgres --init-groups "$BASH_SOURCE" "$@"
+        exec setpriv --reuid postgres --regid postgres --init-groups "${BASH_SOURCE[0]}" "$@"
     fi
     for name in POSTGRES_PASSWORD POSTGRES_USER POSTGRES_DB POSTGRES_INITDB_ARGS; do
         from_file "$name"
