@@ -10,6 +10,7 @@ CSV ?=
 TESTS ?= tests
 CONTAINER_TESTS ?= tests/containers
 CACHE_TESTS ?= tests/cache
+DEPLOY_TESTS ?= tests/deployment
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The images, and what their labels say of them.
@@ -54,8 +55,8 @@ bench: $(VENV)/.measures ## measure speed and memory against peers, side by side
 	$(BIN)/python -m benchmarks
 
 .PHONY: env
-env: ## write .env with new secrets for Compose; one that is there stays
-	@$(PYTHON) deploy/compose/make_env.py
+env: ## write secrets: .env for Compose, secrets.env for Kubernetes; what is there stays
+	@$(PYTHON) deploy/make_env.py
 
 # Built for this machine; for others where the builder can:
 #   make images TAG=1.0 REGISTRY=registry.example/ PLATFORMS=linux/amd64,linux/arm64 BUILD_FLAGS=--push
@@ -78,6 +79,11 @@ test-cache: $(VENV)/.develops ## test the cache's rules with the real Varnish (C
 test-containers: $(VENV)/.contains ## test images and Compose on a real Docker engine (CONTAINER_TESTS= for some)
 	$(BIN)/python -m pytest $(CONTAINER_TESTS)
 
+# The tools that judge manifests pin much, and have an environment of their own inside of the other.
+.PHONY: test-deploy
+test-deploy: $(VENV)/deployment/.made ## build every Kubernetes overlay and hold it to its rules (DEPLOY_TESTS= for some)
+	$(BIN)/python -m pytest $(DEPLOY_TESTS)
+
 .PHONY: lock
 lock: $(VENV)/.develops ## pin the newest allowed versions of all dependencies
 	$(BIN)/python -m pip install --quiet uv
@@ -90,6 +96,7 @@ lock: $(VENV)/.develops ## pin the newest allowed versions of all dependencies
 	$(COMPILE) --upgrade requirements/benchmarks.in -c requirements/development.txt \
 		-o requirements/benchmarks.txt
 	$(COMPILE) --upgrade requirements/containers.in -o requirements/containers.txt
+	$(COMPILE) --upgrade requirements/deployment.in -o requirements/deployment.txt
 
 .PHONY: clean
 clean: ## remove what the verbs made here (data directories stay)
@@ -112,10 +119,15 @@ $(VENV)/.develops: $(VENV)/.runs requirements/development.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/development.txt
 	@touch $@
 
+$(VENV)/.measures: $(VENV)/.develops requirements/benchmarks.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/benchmarks.txt
+	@touch $@
+
 $(VENV)/.contains: $(VENV)/.develops requirements/containers.txt
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/containers.txt
 	@touch $@
 
-$(VENV)/.measures: $(VENV)/.develops requirements/benchmarks.txt
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/benchmarks.txt
+$(VENV)/deployment/.made: $(VENV)/.develops requirements/deployment.txt
+	$(BIN)/python -m venv $(VENV)/deployment
+	$(VENV)/deployment/bin/python -m pip install --quiet --require-hashes -r requirements/deployment.txt
 	@touch $@

@@ -23,11 +23,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_CSV = REPOSITORY.parent / "shared" / "data" / "environment_airq_measurand.csv"
 
 
-_OF_THEIR_OWN_VERBS = {REPOSITORY / "tests" / name for name in ("cache", "containers")}
+_OF_THEIR_OWN_VERBS = {REPOSITORY / "tests" / name for name in ("cache", "containers", "deployment")}
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what needs a container engine, unless it is named: it has verbs of its own."""
+    """Leave out what needs more than Python, unless it is named: it has verbs of its own."""
     if collection_path not in _OF_THEIR_OWN_VERBS:
         return None
     named = (Path(argument.partition("::")[0]).resolve() for argument in config.args)

@@ -47,6 +47,7 @@ def _secret(text: str) -> Secret:
     return Secret(text)
 
 
+_PLACEHOLDER = "change-me"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d{1,5})?")
 
 
@@ -65,6 +66,8 @@ def _url(text: str) -> DatabaseUrl:
         raise fault
     if not re.match("postgres(ql)?://", text):
         raise fault
+    if (parts.password or "").startswith(_PLACEHOLDER):
+        raise ValueError(f"a URL with a password of your own in the place of {_PLACEHOLDER}")
     return DatabaseUrl(text)
 
 
@@ -118,6 +121,15 @@ class Settings:
     )
     reader_url: DatabaseUrl | None = _setting(
         "AIRQ_READER_URL", _url, "The same database for `serve`; AIRQ_DATABASE_URL if left out."
+    )
+    replica_url: DatabaseUrl | None = _setting(
+        "AIRQ_REPLICA_URL",
+        _url,
+        "Streaming replicas that `serve` reads, as `load` reaches them: it purges caches once all of "
+        "their hosts show what it committed.",
+    )
+    replica_wait_seconds: float = _setting(
+        "AIRQ_REPLICA_WAIT_SECONDS", _seconds(3600), "How long a load waits for replicas, at most.", 60.0
     )
     data_directory: str | None = _setting(
         "AIRQ_DATA_DIRECTORY", _text, "Where the PostgreSQL of its own keeps its data."

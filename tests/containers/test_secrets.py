@@ -25,7 +25,7 @@ NEEDED = (
 @pytest.fixture
 def directory(clone: Path, tmp_path: Path) -> Path:
     """What `make env` and Compose need of a clone."""
-    for name in ("Makefile", "compose.yaml", ".env.example", "deploy/compose/make_env.py"):
+    for name in ("Makefile", "compose.yaml", ".env.example", "deploy/make_env.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(clone / name, tmp_path / name)
     return tmp_path

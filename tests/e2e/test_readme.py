@@ -20,13 +20,13 @@ from airq import embedded
 from tests.documents import DOCUMENTS, REPOSITORY, Command, commands
 from tests.e2e.serving import START_SECONDS, environment, free_port, is_ready, reachable_directory
 
-WITH_CONTAINERS = "run-with-compose.md"
-"""Its commands are run by tests/containers/test_guide.py."""
+ELSEWHERE = {"run-with-compose.md", "deploy-on-kubernetes.md"}
+"""Their commands are run by test_guide.py of tests/containers and of tests/deployment."""
 
 GUIDES = [
     document
     for document in DOCUMENTS
-    if "```console" in document.read_text() and document.name != WITH_CONTAINERS
+    if "```console" in document.read_text() and document.name not in ELSEWHERE
 ]
 
 NOT_RUN = {

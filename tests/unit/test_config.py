@@ -147,3 +147,9 @@ def test_a_character_that_a_url_can_not_hold_is_told_how_to_write() -> None:
 )  # fmt: skip
 def test_every_form_of_url_that_postgresql_knows_is_taken(url: str) -> None:
     assert read_settings({"AIRQ_DATABASE_URL": url}).database_url == url
+
+
+def test_a_url_whose_password_is_the_placeholder_is_refused() -> None:
+    said = fault(AIRQ_READER_URL="postgresql://airq_reader:change-me@database/airq")
+    assert "AIRQ_READER_URL" in said
+    assert "a password of your own" in said

@@ -75,6 +75,11 @@ stop() {
     exit 0
 }
 
+# Who takes this cache out of rotation makes this file first; from then on clients are told to come back on
+# a new connection, which finds another cache.
+export AIRQ_DRAINING_FILE="$work/draining"
+rm -f "$AIRQ_DRAINING_FILE"
+
 known=$(addresses) loaded=0 current=boot
 write_site
 # shellcheck disable=SC2046 # The parameters are words.

@@ -3,6 +3,7 @@
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ import click
 import uvloop
 
 from airq.cli import presentation
+from airq.cli.options import INTERVAL
 from airq.config import Settings
 from airq.domain.errors import ConfigurationError
 
@@ -24,6 +26,10 @@ data_directory_option = click.option(
     type=click.Path(file_okay=False),
     help="Where the PostgreSQL of its own keeps its data (AIRQ_DATA_DIRECTORY).",
 )
+wait_option = click.option(
+    "--wait", type=INTERVAL, default=None, metavar="INTERVAL",
+    help="How long to wait for a database that does not answer yet, as in 30s or 10m.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")
 
 
@@ -72,6 +78,19 @@ def database(
             return server.url.replace(f"//{urlsplit(server.url).username}@", f"//{role}@", 1)
 
         yield Urls(as_role("airq_loader"), as_role("airq_reader"), place)
+
+
+def wait_for(url: str, how_long: timedelta | None, *, schema: bool) -> None:
+    """Wait until a database answers, and has the schema that is needed if a command needs one.
+
+    Raises:
+        AirqError: it did not come in time.
+    """
+    if how_long is None:
+        return
+    from airq.store.waiting import wait_for_database
+
+    run(wait_for_database(url, how_long.total_seconds(), presentation.note, schema=schema))
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

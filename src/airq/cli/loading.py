@@ -3,12 +3,13 @@
 import sys
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from airq.cli import presentation
-from airq.cli.database import data_directory_option, database, json_option, run
+from airq.cli.database import data_directory_option, database, json_option, run, wait_for, wait_option
 from airq.cli.options import MISSING, TIMEZONE, TOLERANCE
 from airq.cli.statuses import PARTIAL, REFUSED
 from airq.config import Settings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     "--max-rejects", "tolerance", type=TOLERANCE, default="5%", show_default=True,
     help="Refuse a file with more rejected rows: a share (5%) or a number of rows (100).",
 )  # fmt: skip
+@wait_option
 @data_directory_option
 @json_option
 @click.pass_obj
@@ -44,6 +46,7 @@ def load(
     timezone: Any,
     missing: tuple[float | str, ...],
     tolerance: Any,
+    wait: timedelta | None,
     data_directory: str | None,
     as_json: bool,
 ) -> None:
@@ -67,6 +70,7 @@ def load(
 
     options = Options(timezone, (*DEFAULT_MISSING, *missing), tolerance)
     with database(settings, settings.for_loader, data_directory) as urls:
+        wait_for(urls.loader, wait, schema=True)
         named = [(place, place) for place in files]
         sys.exit(load_all(settings, urls.loader, named, options, as_json=as_json))
 
@@ -111,7 +115,7 @@ def load_all(
             gravest = max(gravest, status)
     finally:
         # What was loaded before a fault is stale in the caches all the same.
-        _purge_touched(settings, tags)
+        _purge_touched(settings, url, tags)
     return gravest
 
 
@@ -167,7 +171,7 @@ def undo(settings: Settings, number: int, data_directory: str | None, as_json: b
         entry = run(undo_load(urls.loader, number, watcher))
         _, _, touched = run(read_load(urls.loader, entry.id, 1))
     presentation.show_load(entry, [], as_json=as_json)
-    _purge_touched(settings, tags_touched((one.station, one.month) for one in touched))
+    _purge_touched(settings, urls.loader, tags_touched((one.station, one.month) for one in touched))
 
 
 @click.command()
@@ -205,7 +209,7 @@ def _caches(settings: Settings) -> Caches | None:
     return Caches(settings.purge_url, settings.purge_token or "")
 
 
-def _purge_touched(settings: Settings, tags: Sequence[str]) -> None:
+def _purge_touched(settings: Settings, url: str, tags: Sequence[str]) -> None:
     """Drop what loads touched from the caches, twice.
 
     An answer whose reading began before a load's commit can arrive in a cache behind the first purge; by
@@ -215,6 +219,7 @@ def _purge_touched(settings: Settings, tags: Sequence[str]) -> None:
     if caches is None or not tags:
         return
     unique = list(dict.fromkeys(tags))
+    _wait_for_replicas(settings, url)
     presentation.note_purge(purge_caches(caches, unique), settings.shared_max_age_seconds)
     seconds = settings.purge_again_seconds
     if seconds:
@@ -223,3 +228,21 @@ def _purge_touched(settings: Settings, tags: Sequence[str]) -> None:
         )
         time.sleep(seconds)
         presentation.note_purge(purge_caches(caches, unique), settings.shared_max_age_seconds)
+
+
+def _wait_for_replicas(settings: Settings, url: str) -> None:
+    """Wait until replicas show what was loaded: what the API reads there goes into the caches."""
+    if settings.replica_url is None:
+        return
+    from airq.store.waiting import wait_for_replay
+
+    try:
+        faults = run(
+            wait_for_replay(url, settings.replica_url, settings.replica_wait_seconds, presentation.note)
+        )
+    except AirqError as error:
+        faults = [str(error)]
+    for fault in faults:
+        presentation.note(
+            f"{fault}; answers read there may be old for up to {settings.shared_max_age_seconds:,} s"
+        )

@@ -1,21 +1,23 @@
 """`airq migrate`, `airq verify`, `airq simulate` and `airq settings`."""
 
 import time
+from datetime import timedelta
 from typing import IO, Any
 
 import click
 
 from airq.cli import presentation
-from airq.cli.database import data_directory_option, database, json_option, run
+from airq.cli.database import data_directory_option, database, json_option, run, wait_for, wait_option
 from airq.cli.options import INSTANT, INTERVAL
 from airq.config import DatabaseUrl, Settings
 from airq.domain.errors import ConfigurationError
 
 
 @click.command()
+@wait_option
 @json_option
 @click.pass_obj
-def migrate(settings: Settings, as_json: bool) -> None:
+def migrate(settings: Settings, wait: timedelta | None, as_json: bool) -> None:
     """Bring the schema of AIRQ_DATABASE_URL up to date, and make the roles of the other URLs.
 
     The roles and passwords are those in AIRQ_LOADER_URL and AIRQ_READER_URL: to change a password,
@@ -33,6 +35,7 @@ def migrate(settings: Settings, as_json: bool) -> None:
     def role(url: DatabaseUrl | None) -> Role | None:
         return Role.of(url) if url else None
 
+    wait_for(settings.database_url, wait, schema=False)
     done = run(
         run_migration(
             settings.database_url,

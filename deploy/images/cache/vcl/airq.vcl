@@ -66,6 +66,7 @@ sub vcl_pass {
 sub vcl_backend_fetch {
     call spare_failing_api;
     call note_beginning;
+    call part_with_connections;
     # What the cache noted on the request is no business of the API, nor is the client's address.
     unset bereq.http.X-Cache;
     unset bereq.http.X-Client;
@@ -78,6 +79,7 @@ sub vcl_backend_response {
 }
 
 sub vcl_backend_error {
+    call try_another;
     call survive_failure;
     call explain_failure;
     return (deliver);
@@ -86,6 +88,7 @@ sub vcl_backend_error {
 sub vcl_deliver {
     call show_rate;
     call name_answer;
+    call part_with_clients;
 }
 
 sub vcl_synth {
@@ -93,5 +96,6 @@ sub vcl_synth {
     call explain;
     call show_rate;
     call name_answer;
+    call part_with_clients;
     return (deliver);
 }

@@ -48,6 +48,13 @@ sub add_eight_digits {
         + str.take("0123456789abcdef", 1, std.integer(real=std.random(0, 16))));
 }
 
+# While this cache is taken out of rotation, no client shall wait on a connection that is about to end.
+sub part_with_clients {
+    if (std.getenv("AIRQ_DRAINING_FILE") && std.file_exists(std.getenv("AIRQ_DRAINING_FILE"))) {
+        set resp.http.Connection = "close";
+    }
+}
+
 # The last word on an answer: what clients see beside what the API said.
 sub name_answer {
     set resp.http.X-Request-ID = req.http.X-Request-ID;

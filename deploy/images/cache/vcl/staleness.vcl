@@ -52,6 +52,26 @@ sub survive_bad_answer {
     }
 }
 
+# Where one address stands for several processes, a connection stays with one of them. Now and then one
+# is closed behind its answer, so that the next finds another, and processes that are new get their share.
+sub part_with_connections {
+    if (std.random(0.0, 50.0) < 1.0) {
+        set bereq.http.Connection = "close";
+    } else {
+        unset bereq.http.Connection;
+    }
+}
+
+# No answer came, and quickly: one of several processes behind the API's address has gone, and a new
+# connection mostly finds another one. What is served here can be asked twice. Where something is stored
+# it is given instead.
+sub try_another {
+    if (bereq.retries < 2 && !bereq.is_bgfetch && !var.get("stored before")
+            && std.real(time=now) - var.get_real("began") < 5.0) {
+        return (retry);
+    }
+}
+
 # There is no good answer. Where there is an older one the fetch is abandoned: only so it stays stored.
 sub survive_failure {
     if (bereq.uncacheable) {

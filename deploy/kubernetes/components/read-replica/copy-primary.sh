@@ -1,0 +1,40 @@
+#!/bin/sh
+# Copies the primary where there is no copy yet, or where the copy is too old to follow. Runs before the
+# replica starts.
+set -eu
+
+primary() {
+    PGPASSWORD=$POSTGRES_PASSWORD psql --no-psqlrc --quiet --tuples-only --no-align \
+        --set ON_ERROR_STOP=1 --host database --username postgres --dbname airq "$@"
+}
+
+deadline=$(($(date +%s) + 600))
+until primary --command 'SELECT 1' >/dev/null; do
+    # A copy that is there can serve without its primary.
+    if [ -e "$PGDATA/standby.signal" ]; then exit 0; fi
+    [ "$(date +%s)" -lt "$deadline" ] || exit 1
+    sleep 2
+done
+
+primary <<'SQL'
+SELECT 'CREATE ROLE airq_replication LOGIN REPLICATION'
+    WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'airq_replication') \gexec
+\getenv password REPLICATION_PASSWORD
+ALTER ROLE airq_replication PASSWORD :'password';
+SQL
+slot=$(primary --command "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'replica'")
+if [ "$slot" = lost ]; then
+    primary --command "SELECT pg_drop_replication_slot('replica')" >/dev/null
+    slot=
+fi
+if [ -n "$slot" ] && [ -e "$PGDATA/standby.signal" ]; then exit 0; fi
+
+if [ -z "$slot" ]; then
+    primary --command "SELECT pg_create_physical_replication_slot('replica', true)" >/dev/null
+fi
+rm -rf "$PGDATA" "$PGDATA.copying"
+mkdir -p "$(dirname "$PGDATA")"
+PGPASSWORD=$REPLICATION_PASSWORD pg_basebackup --host database --username airq_replication \
+    --pgdata "$PGDATA.copying" --slot replica --checkpoint fast --wal-method stream
+touch "$PGDATA.copying/standby.signal"
+mv "$PGDATA.copying" "$PGDATA"

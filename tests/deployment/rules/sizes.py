@@ -1,0 +1,102 @@
+"""Numbers that depend on one another: pods and connections, memory and what it is for."""
+
+import re
+
+from tests.deployment.rendering import Manifests, Object, name_of
+
+JOB_CONNECTIONS = 10
+"""Migration and loads have two each; backups and a person need some."""
+
+RESERVED_CONNECTIONS = 3
+"""PostgreSQL keeps these for superusers."""
+
+CACHE_OVERHEAD_MIB = 384
+"""What Varnish needs besides the answers that it stores (docs/reference/cache.md), and its log."""
+
+_UNITS = {"": 1 / 1024 / 1024, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "kb": 1 / 1024, "mb": 1.0, "gb": 1024.0}
+
+
+def _mib(text: str) -> float:
+    found = re.fullmatch(r"(\d+)\s*([a-zA-Z]*)", text)
+    assert found, text
+    return int(found[1]) * _UNITS[found[2].lower().replace("i", "")]
+
+
+def _database_settings(manifests: Manifests) -> dict[str, str]:
+    """Return PostgreSQL's settings from the ConfigMap, as it reads its files: by name, the last one wins."""
+    files = manifests.get("ConfigMap", "database-settings")["data"]
+    text = "\n".join(files[name] for name in sorted(files) if name.endswith(".conf"))
+    return dict(re.findall(r"^(\w+)\s*=\s*'?([^'#\n]*?)'?\s*(?:#.*)?$", text, re.MULTILINE))
+
+
+def most_pods(manifests: Manifests) -> int:
+    """Return the most API pods there can be: during an update each may have a successor, and one more."""
+    api = manifests.get("Deployment", "api")
+    scalers = [one["spec"]["maxReplicas"] for one in manifests.of("HorizontalPodAutoscaler")]
+    most = max([api["spec"].get("replicas", 1), *scalers])
+    return int(2 * (most + api["spec"]["strategy"]["rollingUpdate"]["maxSurge"]))
+
+
+def pools_fit_into_the_database(manifests: Manifests) -> list[str]:
+    """The pools of all API pods that there can be at once, and the jobs, stay below max_connections."""
+    if not manifests.of("StatefulSet"):
+        return []
+    pool = int(manifests.environment(manifests.pod("api").main)["AIRQ_POOL_SIZE"])
+    needed = most_pods(manifests) * pool + JOB_CONNECTIONS + RESERVED_CONNECTIONS
+    most = int(_database_settings(manifests)["max_connections"])
+    if needed > most:
+        return [f"{most_pods(manifests)} API pods with {pool} connections and jobs need {needed} of {most}"]
+    return []
+
+
+def memory_holds_what_it_is_for(manifests: Manifests) -> list[str]:
+    """Shared buffers and what lies in memory stay well below the limits."""
+    faults = []
+    for pod in manifests.pods():
+        container = pod.main
+        limit = _mib(container["resources"]["limits"]["memory"])
+        if pod.name == "cache":
+            size = _mib(manifests.environment(container)["AIRQ_CACHE_SIZE"])
+            if size + CACHE_OVERHEAD_MIB > limit:
+                faults.append(f"the cache stores {size:g} MiB in a limit of {limit:g}")
+        if pod.name.startswith("database"):
+            buffers = _mib(_database_settings(manifests).get("shared_buffers", "256MB"))
+            if buffers * 2.5 > limit:
+                faults.append(f"{pod.name} has {buffers:g} MiB of shared buffers in a limit of {limit:g}")
+        in_memory = sum(
+            _mib(volume["emptyDir"]["sizeLimit"])
+            for volume in pod.spec.get("volumes", [])
+            if volume.get("emptyDir", {}).get("medium") == "Memory"
+        )
+        if in_memory > limit / 2:
+            faults.append(f"{name_of(pod.owner)} keeps {in_memory:g} MiB of files in a limit of {limit:g}")
+    return faults
+
+
+def _claims(owner: Object) -> list[Object]:
+    found: list[Object] = owner["spec"].get("volumeClaimTemplates", [])
+    return found
+
+
+def data_stays(manifests: Manifests) -> list[str]:
+    """Volumes outlive what uses them, and the namespace is not deleted with them by mistake."""
+    faults = []
+    for one in manifests.of("StatefulSet"):
+        kept = {"whenDeleted": "Retain", "whenScaled": "Retain"}
+        if one["spec"].get("persistentVolumeClaimRetentionPolicy") != kept:
+            faults.append(f"{name_of(one)} does not say that its data stays")
+        if [claim["metadata"]["name"] for claim in _claims(one)] != ["data"]:
+            faults.append(f"{name_of(one)} has no volume for its data")
+    namespace = manifests.of("Namespace")[0]["metadata"]["name"]
+    bindings = manifests.of("ValidatingAdmissionPolicyBinding")
+    for binding in bindings:
+        spec = binding["spec"]
+        selector = spec["matchResources"]["objectSelector"]["matchLabels"]
+        if selector != {"kubernetes.io/metadata.name": namespace} or spec["validationActions"] != ["Deny"]:
+            faults.append(f"{name_of(binding)} does not keep {namespace}")
+        if not manifests.has("ValidatingAdmissionPolicy", spec["policyName"]):
+            faults.append(f"{name_of(binding)} names a policy that is not there")
+    return faults if bindings else [*faults, "nothing keeps the namespace from being deleted"]
+
+
+RULES = [pools_fit_into_the_database, memory_holds_what_it_is_for, data_stays]
