@@ -195,7 +195,8 @@ def test_a_stop_fails_readiness_first_and_lets_running_requests_finish(environme
     with serving(environment | {"AIRQ_DRAIN_SECONDS": "1.5"}) as api:
         idle = api.connect()
         idle.request("GET", "/livez")
-        idle.getresponse().read()
+        answered = idle.getresponse()
+        assert (answered.headers["connection"], answered.read() != b"") == (None, True)
         running = api.connect()
         running.request("GET", EXPORT)
         response = running.getresponse()
@@ -209,6 +210,10 @@ def test_a_stop_fails_readiness_first_and_lets_running_requests_finish(environme
             assert api.get("/readyz").status == 503
             assert api.get("/livez").status == 200
             time.sleep(0.05)
+        # Who holds a connection is told to make its next one elsewhere.
+        idle.request("GET", "/livez")
+        last = idle.getresponse()
+        assert (last.status, last.headers["connection"], last.read() != b"") == (200, "close", True)
         time.sleep(1)
         with pytest.raises(ConnectionRefusedError):
             api.get("/livez")

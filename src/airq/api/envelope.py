@@ -28,6 +28,7 @@ _EVERYWHERE = (
     (b"access-control-expose-headers", EXPOSED_HEADERS.encode()),
     (b"x-content-type-options", b"nosniff"),
 )
+_CLOSING = ((b"connection", b"close"),)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -63,6 +64,9 @@ class Envelope:
     clock: Callable[[], float] = time.perf_counter
     running: int = 0
     """Requests that are being answered."""
+    closing: bool = False
+    """Set when the process was asked to stop: each answer is then the last one of its connection, so that
+    who sends requests goes to another process before this one closes its port."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -86,6 +90,7 @@ class Envelope:
                     *message["headers"],
                     (b"x-request-id", request_id.encode()),
                     *_EVERYWHERE,
+                    *(_CLOSING if self.closing else ()),
                 ]
             else:
                 size += len(message.get("body", b""))

@@ -128,7 +128,7 @@ async def _drain(
     serving: "asyncio.Task[None]",
     signal_name: str,
 ) -> None:
-    service.draining = True
+    service.draining = application.closing = True
     service.telemetry.emit(ServiceDraining(signal_name, listener.drain_seconds))
     await asyncio.sleep(listener.drain_seconds)
     server.stop()  # type: ignore[no-untyped-call]
