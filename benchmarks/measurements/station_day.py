@@ -11,7 +11,7 @@ from benchmarks.bench import FIRST_DAY, MILLION, STATIONS, Bench
 from benchmarks.figures import BenchmarkFailed, Figure, shown_rate
 from benchmarks.measurements.answers import check_same, fetch_rows
 from benchmarks.peers import datasette, roapi
-from benchmarks.processes import Service
+from benchmarks.processes import Service, require
 from benchmarks.wrk import requests_per_second
 
 LEAST_RATIO = 4
@@ -24,6 +24,7 @@ _CHECKED = 5
 
 def measure(bench: Bench) -> list[Figure]:
     """Ask each service in turn for days of stations, no two requests alike."""
+    require("wrk")
     rows, source = bench.million_rows(), bench.quarter_hourly()
     names = bench.directory / "stations.txt"
     with source.open() as lines:

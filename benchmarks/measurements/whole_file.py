@@ -4,6 +4,7 @@ from benchmarks.bench import Bench
 from benchmarks.figures import Figure, median_ratio, shown_rate
 from benchmarks.measurements.answers import check_same, fetch_rows
 from benchmarks.peers.flask import flask
+from benchmarks.processes import require
 from benchmarks.wrk import requests_per_second
 
 LEAST_RATIO = 10
@@ -14,6 +15,7 @@ _OURS, _THEIRS = "/air_quality?limit=1000", "/air_quality"
 
 def measure(bench: Bench) -> list[Figure]:
     """Ask one process of each for all rows of the file, in turn, nothing cached."""
+    require("wrk")
     source, databases = bench.whole_file(), bench.databases
     databases.migrate(_DATABASE)
     databases.load(_DATABASE, source)

@@ -25,7 +25,9 @@ class DatabaseUrl(str):
 
         Of a malformed one, which a message may have to show, it rather hides too much than too little.
         """
-        masked = re.sub(r"^(\w+:/+)?+([^:/@]*):.*@", r"\1\2:***@", self)
+        # What a lookahead found is not given up again: a scheme is no user. (`?+` says the same, and is
+        # wrong in Python before 3.11.5.)
+        masked = re.sub(r"^(?=((?:\w+:/+)?))\1([^:/@]*):.*@", r"\1\2:***@", self)
         return re.sub(r"(?i)(password\s*=\s*)('[^']*'|[^&\s]*)", r"\1***", masked)
 
 

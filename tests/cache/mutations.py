@@ -42,7 +42,9 @@ MUTATIONS = (
     Mutation("keys_same_question", "vcl/keys.vcl", "        call strip_tracking;\n", ""),
     Mutation("keys_same_question", "vcl/keys.vcl", "|fbclid|", "|"),
     Mutation("keys_same_question", "vcl/keys.vcl", "|&+)", ")"),
-    Mutation("keys_same_question", "vcl/keys.vcl", "        call raise_case_of_escapes;\n", ""),
+    Mutation("keys_same_question", "vcl/keys.vcl", "        call write_escapes_alike;\n", ""),
+    Mutation("keys_same_question", "vcl/keys.vcl", '"%5F", "_"', '"%5F", "%5F"'),
+    Mutation("keys_same_question", "vcl/keys.vcl", '"%2D", "-"', '"%2D", "%2D"'),
     Mutation("keys_same_question", "vcl/keys.vcl", '"(?<=%[0-9A-F])f", "F"', '"(?<=%[0-9A-F])f", "f"'),
     Mutation("keys_same_question", "vcl/keys.vcl", "(?<![^&])(?:(?:utm", "(?<![^&?])(?:(?:utm"),
     Mutation(

@@ -10,6 +10,9 @@ sub order_query {
     if (req.url ~ "\?") {
         call strip_tracking;
     }
+    if (req.url ~ "%") {
+        call write_escapes_alike;
+    }
     if (req.url ~ "\?") {
         # The parameters that a path has, with values in which nothing is odd.
         if (req.url !~ "^/air_quality\?(?:(?:station|pollutant|from|to|order|limit|cursor|format)=(?:[A-Za-z0-9._~!$'()*+,;:@/?=-]++|%[0-9A-Fa-f]{2})*+(?:&|$))++$"
@@ -19,9 +22,6 @@ sub order_query {
         # By name, and within a repeated name by value: the API puts stations and pollutants in an order
         # of its own too, and refuses to take the others twice.
         set req.url = std.querysort(req.url);
-    }
-    if (req.url ~ "%(?:[a-f]|[0-9A-F][a-f])") {
-        call raise_case_of_escapes;
     }
 }
 
@@ -39,8 +39,9 @@ sub strip_tracking {
     unset req.http.X-Query;
 }
 
-# %c3 and %C3 are the same byte. Only escapes may change: the rest means what its case says.
-sub raise_case_of_escapes {
+# %c3 and %C3 are the same byte, and %3A is a colon, which some clients escape in times and others don't.
+# Only escapes may change: the rest means what its case says.
+sub write_escapes_alike {
     set req.url = regsuball(req.url, "(?<=%)a(?=[0-9A-Fa-f])", "A");
     set req.url = regsuball(req.url, "(?<=%)b(?=[0-9A-Fa-f])", "B");
     set req.url = regsuball(req.url, "(?<=%)c(?=[0-9A-Fa-f])", "C");
@@ -53,6 +54,10 @@ sub raise_case_of_escapes {
     set req.url = regsuball(req.url, "(?<=%[0-9A-F])d", "D");
     set req.url = regsuball(req.url, "(?<=%[0-9A-F])e", "E");
     set req.url = regsuball(req.url, "(?<=%[0-9A-F])f", "F");
+    set req.url = regsuball(req.url, "%3A", ":");
+    set req.url = regsuball(req.url, "%2D", "-");
+    set req.url = regsuball(req.url, "%5F", "_");
+    set req.url = regsuball(req.url, "%7E", "~");
 }
 
 # Accept becomes the one format that the API would choose, where that is plain: `json` has no Accept at
