@@ -81,7 +81,7 @@ test-containers: $(VENV)/.contains ## test images and Compose on a real Docker e
 
 # The tools that judge manifests pin much, and have an environment of their own inside of the other.
 .PHONY: test-deploy
-test-deploy: $(VENV)/deployment/.made ## build every Kubernetes overlay and hold it to its rules (DEPLOY_TESTS= for some)
+test-deploy: $(VENV)/deployment/.made ## hold every Kubernetes overlay to its rules, and run production on Docker (DEPLOY_TESTS= for some)
 	$(BIN)/python -m pytest $(DEPLOY_TESTS)
 
 .PHONY: lock

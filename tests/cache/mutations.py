@@ -70,7 +70,7 @@ MUTATIONS = (
     Mutation("draining", "vcl/naming.vcl", 'set resp.http.Connection = "close";', ""),
     Mutation("draining", "vcl/naming.vcl", '&& std.file_exists(std.getenv("AIRQ_DRAINING_FILE"))', ""),
     Mutation("trying_another", "vcl/airq.vcl", "    call try_another;\n", ""),
-    Mutation("trying_another", "vcl/staleness.vcl", "bereq.retries < 2", "bereq.retries < 9"),
+    Mutation("trying_another", "vcl/staleness.vcl", "bereq.retries < 4", "bereq.retries < 3"),
     Mutation("cookies", "vcl/keys.vcl", "    unset req.http.Cookie;\n", ""),
     Mutation("cookies", "vcl/keys.vcl", "    unset req.http.Authorization;\n", ""),
     Mutation("cookies", "vcl/storing.vcl", "    unset beresp.http.Set-Cookie;\n", ""),

@@ -66,7 +66,7 @@ sub part_with_connections {
 # connection mostly finds another one. What is served here can be asked twice. Where something is stored
 # it is given instead.
 sub try_another {
-    if (bereq.retries < 2 && !bereq.is_bgfetch && !var.get("stored before")
+    if (bereq.retries < 4 && !bereq.is_bgfetch && !var.get("stored before")
             && std.real(time=now) - var.get_real("began") < 5.0) {
         return (retry);
     }
