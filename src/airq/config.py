@@ -45,11 +45,15 @@ class Secret(str):
         return "***"
 
 
+_PLACEHOLDER = "change-me"
+
+
 def _secret(text: str) -> Secret:
+    if text.startswith(_PLACEHOLDER):
+        raise ValueError(f"a secret of your own in the place of {_PLACEHOLDER}")
     return Secret(text)
 
 
-_PLACEHOLDER = "change-me"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d{1,5})?")
 
 

@@ -153,3 +153,9 @@ def test_a_url_whose_password_is_the_placeholder_is_refused() -> None:
     said = fault(AIRQ_READER_URL="postgresql://airq_reader:change-me@database/airq")
     assert "AIRQ_READER_URL" in said
     assert "a password of your own" in said
+
+
+def test_a_purge_token_that_is_the_placeholder_is_refused() -> None:
+    said = fault(AIRQ_PURGE_TOKEN="change-me")
+    assert "AIRQ_PURGE_TOKEN" in said
+    assert "a secret of your own" in said
