@@ -72,7 +72,8 @@ def test_a_changed_csv_loads_the_difference_and_only_the_touched_month_is_fetche
     eventually(lambda: served() == 987.5, STALE_SECONDS, "the new value")
     assert service.get(january).cache == "hit"
     assert service.get(march).cache == "hit"
-    assert service.measurements() == csv_files.read(service.csv)
+    expected = csv_files.read(service.csv)
+    eventually(lambda: service.measurements() == expected, STALE_SECONDS, "all of the new values")
 
 
 def test_down_and_up_keeps_the_data(service: Service) -> None:
