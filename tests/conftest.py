@@ -3,11 +3,11 @@
 import asyncio
 import itertools
 import os
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,25 @@ import pytest
 
 from airq import embedded
 from airq.domain.errors import ConfigurationError
+from airq.simulation import Simulation, write_csv
 from airq.store.migrator import Role, migrate
+from tests import ports
+from tests.documents import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 REAL_CSV = REPOSITORY.parent / "shared" / "data" / "environment_airq_measurand.csv"
 
+FOR_GOOD = "no installation mends it: "
+"""How the reason of a skip begins that stays one where AIRQ_NO_SKIPS is set."""
 
 _OF_THEIR_OWN_VERBS = {REPOSITORY / "tests" / name for name in ("cache", "containers", "deployment")}
+
+_OWN_VERB_SECONDS = 3600.0
+"""A test's time where its fixtures may build images and bring everything up first."""
+
+
+def pytest_configure() -> None:
+    """Let commands hear Ctrl-C also where a shell's `&` began the run, whose children ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -34,12 +46,40 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if any(path.is_relative_to(collection_path) for path in named) else True
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give more time to what needs more than Python."""
+    for item in items:
+        if any(item.path.is_relative_to(directory) for directory in _OF_THEIR_OWN_VERBS):
+            item.add_marker(pytest.mark.timeout(_OWN_VERB_SECONDS))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let no test be left out where AIRQ_NO_SKIPS says that everything is there that it needs."""
+    report = yield
+    if report.skipped and "AIRQ_NO_SKIPS" in os.environ and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith(FOR_GOOD):
+            report.outcome = "failed"
+            report.longrepr = f"AIRQ_NO_SKIPS is set, and this was skipped: {reason}"
+    return report
+
+
 @pytest.fixture(scope="session")
 def real_csv() -> Path:
     """The public file that `/air_quality` was first made for; it is no part of this repository."""
     if not REAL_CSV.exists():
-        pytest.skip("the real input, ../shared/data/environment_airq_measurand.csv, is not here")
+        pytest.skip(f"{FOR_GOOD}the real input, ../shared/data/environment_airq_measurand.csv, is not here")
     return REAL_CSV
+
+
+@pytest.fixture(scope="session")
+def many_rows_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file like the real one, with 960 rows of ten stations in January 2025."""
+    path = tmp_path_factory.mktemp("many-rows") / "measurements.csv"
+    with path.open("wb") as file:
+        write_csv(Simulation(stations=10, days=1), file)
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +101,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[embedded.Server
         yield running
 
 
+def execute(url: str, *statements: str) -> None:
+    """Run statements as the role that a URL names; each is committed."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
+
+
 @dataclass(frozen=True)
 class Database:
     """An empty, migrated database: its URL for each role."""
@@ -71,14 +125,7 @@ class Database:
 
     def execute(self, *statements: str) -> None:
         """Run statements as the owner."""
-
-        async def run() -> None:
-            connection = await asyncpg.connect(self.owner)
-            for statement in statements:
-                await connection.execute(statement)
-            await connection.close()
-
-        asyncio.run(run())
+        execute(self.owner, *statements)
 
     def fetch(self, statement: str) -> list[tuple[object, ...]]:
         """Return a query's rows."""
@@ -101,13 +148,7 @@ def make_database(server: embedded.Server) -> Callable[[], Database]:
 
     def make() -> Database:
         name = f"test_{next(_numbers)}"
-
-        async def create() -> None:
-            connection = await asyncpg.connect(server.url)
-            await connection.execute(f"CREATE DATABASE {name}")
-            await connection.close()
-
-        asyncio.run(create())
+        execute(server.url, f"CREATE DATABASE {name}")
         owner = server.url.replace("/airq?", f"/{name}?")
         asyncio.run(migrate(owner, Role("airq_loader", None), Role("airq_reader", None)))
         user = owner.split("//")[1].split("@")[0]
@@ -177,11 +218,4 @@ def airq_environment(database: Database | None) -> dict[str, str]:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Gives ports on which nothing listens."""
-
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            return port
-
-    return find
+    return ports.free_port

@@ -43,6 +43,15 @@ def rows(text: str) -> list[list[str]]:
     return [cells for place, cells in enumerate(found) if place not in heads]
 
 
+def agrees(documented: str, printed: str) -> bool:
+    """Tell whether an output is the documented one, in which `…` stands for anything; spaces don't count."""
+    if not documented:
+        return True
+    parts = ["".join(part.split()) for part in documented.split("…")]
+    whole = "".join(printed.split())
+    return re.fullmatch(".*".join(map(re.escape, parts)), whole) is not None
+
+
 def codes(text: str) -> list[str]:
     """Return what stands in backquotes."""
     return re.findall(r"`([^`]+)`", text)

@@ -29,7 +29,7 @@ def measure(bench: Bench) -> list[Figure]:
     """Bring the service up from nothing, images present, and ask until the CSV's rows are served."""
     try:
         with running_engine() as engine:
-            source = bases.ensure(engine.docker, CACHE / "lookalikes")
+            source = bases.ensure(engine.docker, CACHE / "lookalikes", may_make=engine.is_own)
             bench.say("cold-start: building the images")
             built = engine.run("make", "images", f"TAG={TAG}", cwd=REPOSITORY, timeout_seconds=BUILD_SECONDS)
             if built.status:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -49,8 +49,12 @@ _PLACEHOLDER = "change-me"
 
 
 def _secret(text: str) -> Secret:
+    # A secret that was read from a file brings the end of its line along.
+    text = text.strip()
     if text.startswith(_PLACEHOLDER):
         raise ValueError(f"a secret of your own in the place of {_PLACEHOLDER}")
+    if not re.fullmatch("[!-~]+", text):
+        raise ValueError("printable ASCII without spaces, which is all that an HTTP header can carry")
     return Secret(text)
 
 
@@ -75,6 +79,18 @@ def _url(text: str) -> DatabaseUrl:
     if (parts.password or "").startswith(_PLACEHOLDER):
         raise ValueError(f"a URL with a password of your own in the place of {_PLACEHOLDER}")
     return DatabaseUrl(text)
+
+
+def _purge_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme == "http" and parts.hostname and parts.port != 0
+    except ValueError:  # Of brackets that hold no address, and of a port that is none.
+        usable = False
+    # A user, a path and a query would be ignored.
+    if not usable or not re.fullmatch(r"http://[^/?#@\s]+/?", text, re.IGNORECASE):
+        raise ValueError("a URL of the form http://cache:8081/, of a host and a port alone")
+    return text
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
@@ -140,7 +156,7 @@ class Settings:
     data_directory: str | None = _setting(
         "AIRQ_DATA_DIRECTORY", _text, "Where the PostgreSQL of its own keeps its data."
     )
-    host: str = _setting("AIRQ_HOST", _text, "Address to listen on.", "127.0.0.1")
+    host: str = _setting("AIRQ_HOST", _text, "Address to listen on; * for all.", "127.0.0.1")
     port: int = _setting("AIRQ_PORT", _whole(1, 65535), "Port of the API.", 8080)
     metrics_port: int = _setting(
         "AIRQ_METRICS_PORT", _whole(1, 65535), "Port of the Prometheus metrics.", 9464
@@ -177,7 +193,7 @@ class Settings:
     )
     purge_url: str | None = _setting(
         "AIRQ_PURGE_URL",
-        _text,
+        _purge_url,
         "Purge listener of the HTTP caches in front, such as http://cache:8081/; every address behind "
         "its name is purged. Left out, nothing is purged.",
     )
@@ -236,8 +252,14 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         try:
             values[setting.name] = setting.metadata["parse"](text)
         except ValueError as error:
-            shown = DatabaseUrl(text).masked if name.endswith("_URL") else text
-            faults.append(f"{name} is “{shown}”; it must be {error}")
+            faults.append(f"{name} is “{_shown(setting, text)}”; it must be {error}")
     if faults:
         raise ConfigurationError("\n".join(faults))
     return Settings(**values, unknown=tuple(sorted(unknown)))
+
+
+def _shown(setting: Field[Any], text: str) -> str:
+    """Return a faulty value as a message may show it."""
+    if setting.metadata["parse"] is _secret:
+        return Secret(text).masked
+    return DatabaseUrl(text).masked if setting.metadata["name"].endswith("_URL") else text

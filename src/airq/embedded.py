@@ -299,10 +299,13 @@ class _Cluster:
             )
         # The pid in the file of a dead server may be somebody else's by now, and stop PostgreSQL
         # from starting. A file with another socket is of a server that airq did not start.
-        pid_file = self.data / "postmaster.pid"
-        if pid_file.exists() and pid_file.read_text().split("\n")[4:5] in ([], [str(self.socket)]):
+        pid_file, socket = self.data / "postmaster.pid", os.fsencode(self.socket)
+        if pid_file.exists() and pid_file.read_bytes().split(b"\n")[4:5] in ([], [socket]):
             pid_file.unlink()
-        for log in (self.home / "log").glob("server-*.log"):
+        logs = self.home / "log"
+        if not logs.exists():  # Somebody who tidies up may delete it whole.
+            self.account.make_private(logs)
+        for log in logs.glob("server-*.log"):
             if log.lstat().st_mtime < time.time() - LOG_SECONDS:
                 log.unlink()
         # Made anew, never taken over: in /tmp a stranger could have made it.
@@ -315,7 +318,7 @@ class _Cluster:
             os.write(lock, os.uname().nodename.encode())
             # The shell leaves at once, so that the server is nobody's child: a process that
             # leaves while others still use the server leaves no zombie and waits for nothing.
-            shell = ("/bin/sh", "-c", '"$@" >"$0" 2>&1 &', self.home / "log" / "start.log")
+            shell = ("/bin/sh", "-c", '"$@" >"$0" 2>&1 &', logs / "start.log")
             # No TCP: who may enter the socket's directory can connect, and nobody else.
             options = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self.socket}")
             postgres = (self.binaries / "postgres", "-D", self.data, "-p", "5432")
@@ -324,9 +327,6 @@ class _Cluster:
     def _make(self, mutex: int) -> None:
         self.on_progress(f"making a new database in {self.home}")
         new = self.home / "cluster.new"
-        for directory in (new, self.home / "log"):
-            shutil.rmtree(directory, ignore_errors=True)
-            self.account.make_private(directory)
         # Everybody may connect as the superuser because nobody else can: the socket is the only
         # way in, and its directory is closed to other users.
         initdb: list[str | Path] = [self.binaries / "initdb", "-D", new, "--username=postgres"]
@@ -336,6 +336,9 @@ class _Cluster:
         single = [self.binaries / "postgres", "--single", "-D", new, "-c", "exit_on_error=on"]
         single += ["-c", "logging_collector=off", "postgres"]
         try:
+            for directory in (new, self.home / "log"):
+                shutil.rmtree(directory, ignore_errors=True)
+                self.account.make_private(directory)
             for command, text in ((initdb, ""), (single, "CREATE DATABASE airq;\n")):
                 # With the lock, for the next airq to wait for this program even if we are killed.
                 status, output = self.account.run(*command, text=text, inherited=(mutex,))
@@ -348,8 +351,10 @@ class _Cluster:
             raise
 
     def _log_tail(self) -> str:
-        logs = (self.home / "log").glob("*.log")
-        newest = max(sorted(logs), key=lambda path: path.lstat().st_mtime_ns)
+        logs = sorted((self.home / "log").glob("*.log"))
+        newest = max(logs, key=lambda path: path.lstat().st_mtime_ns, default=None)
+        if newest is None:
+            return f"(there is no log in {self.home / 'log'})"
         # The log belongs to the server's account, which must not lead root to another file.
         with os.fdopen(os.open(newest, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - 1500))

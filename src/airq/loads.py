@@ -23,8 +23,6 @@ from airq.store.undoing import NotUndoable, undo
 BATCHES_AHEAD = 2
 """Batches that are read while one is on its way to the database; each holds some 1 MiB of text."""
 
-STOPPED = "stopped by the user; nothing of it is visible"
-
 
 @dataclass(frozen=True)
 class Options:
@@ -78,21 +76,26 @@ async def load(url: str, source: Source, options: Options, watcher: Watcher) -> 
             await _run(book, data, number, source, sha256, options, watcher)
         except _Unacceptable as refusal:
             await ledger.give_up(
-                book, number, "refused", str(refusal), sha256=await sha256, **refusal.columns
+                book, number, "refused", str(refusal), sha256=await sha256, **vars(refusal.read)
             )
             raise Refused(str(refusal), await ledger.find_load(book, number)) from None
         except (KeyboardInterrupt, asyncio.CancelledError):
-            with suppress(Exception):
-                await ledger.give_up(book, number, "interrupted", STOPPED)
+            await _stopped(book, number, "load")
             raise
         except Exception as error:
-            described = describe(error) or error
+            described = describe(error, "load") or error
             if await _failed(book, number, str(described)):
                 raise described from error
         finally:
             sha256.cancel()
             await asyncio.gather(sha256, return_exceptions=True)
         return await ledger.find_load(book, number)
+
+
+async def _stopped(book: ledger.Connection, number: int, kind: str) -> None:
+    with suppress(Exception):
+        reason = f"stopped by the user; {ledger.NO_EFFECT[kind]}"
+        await ledger.give_up(book, number, "interrupted", reason)
 
 
 async def _failed(book: ledger.Connection, number: int, fault: str) -> bool:
@@ -108,12 +111,6 @@ def _sha256(source: Source) -> str | None:
     except OSError:
         # Whoever reads the file for its rows will tell why it can't be read.
         return None
-
-
-class _Unacceptable(AirqError):
-    def __init__(self, message: str, **columns: object) -> None:
-        super().__init__(message)
-        self.columns = columns
 
 
 async def _run(
@@ -136,15 +133,13 @@ async def _run(
             if counts.repeated:
                 rows = "1 row is" if counts.repeated == 1 else f"{counts.repeated:,} rows are"
                 watcher.notice(f"{rows} repeated further down; the last one counts")
-                await _record_repeated(book, transfer, source)
+                await _record_repeated(book, transfer, source, read)
             await ledger.finish(
                 data,
                 number,
                 "loaded" if counts.inserted or counts.changed else "unchanged",
                 sha256=await sha256,
-                rows_read=read.rows,
-                rejected=read.rejected,
-                missing=read.missing,
+                **vars(read),
                 **vars(counts),
             )
             await transaction.commit()
@@ -159,20 +154,29 @@ async def _run(
             with suppress(Exception):
                 await transaction.rollback()
             raise
+    raise AssertionError("rows that are all staged repeat none")
 
 
 @dataclass(frozen=True)
 class _Read:
-    rows: int = 0
+    """What came of a source, in the ledger's columns."""
+
+    rows_read: int = 0
     rejected: int = 0
     missing: int = 0
 
     def plus(self, batch: Batch) -> "_Read":
         return _Read(
-            self.rows + batch.rows_read,
+            self.rows_read + batch.rows_read,
             self.rejected + len(batch.rejects),
             self.missing + batch.missing,
         )
+
+
+class _Unacceptable(AirqError):
+    def __init__(self, message: str, read: _Read) -> None:
+        super().__init__(message)
+        self.read = read
 
 
 async def _send(
@@ -192,17 +196,16 @@ async def _send(
                     read = read.plus(batch)
                     await ledger.add_rejects(book, transfer.load_id, _entries(batch.rejects))
                     await transfer.add(batch, reader.stations)
-                    watcher.sent(read.rows)
+                    watcher.sent(read.rows_read)
     except UnusableInput as error:
-        raise _Unacceptable(str(error), rows_read=read.rows, rejected=read.rejected) from None
-    columns = {"rows_read": read.rows, "rejected": read.rejected, "missing": read.missing}
-    if not read.rows:
-        raise _Unacceptable("it has a header and no row below it", **columns)
-    if not options.tolerance.allows(read.rejected, read.rows):
+        raise _Unacceptable(str(error), read) from None
+    if not read.rows_read:
+        raise _Unacceptable("it has a header and no row below it", read)
+    if not options.tolerance.allows(read.rejected, read.rows_read):
         raise _Unacceptable(
-            f"{read.rejected:,} of {read.rows:,} rows were rejected; allowed are "
+            f"{read.rejected:,} of {read.rows_read:,} rows were rejected; allowed are "
             f"{options.tolerance} (--max-rejects)",
-            **columns,
+            read,
         )
     return read
 
@@ -234,19 +237,25 @@ def _entries(rejects: Sequence[Reject]) -> list[RejectedRow]:
     return [RejectedRow(**vars(reject)) for reject in rejects]
 
 
-async def _record_repeated(book: ledger.Connection, transfer: Transfer, source: Source) -> None:
+async def _record_repeated(book: ledger.Connection, transfer: Transfer, source: Source, read: _Read) -> None:
     """Enter the rows that later ones repeat among the rejects, with their text, read once more."""
-    with source.open() as stream:
-        lines = _numbered(stream)
-        entries = []
-        async for line, last in transfer.repeated_lines():
-            raw = next(text for number, text in lines if number == line)
-            reason = f"repeated: line {last} has the same station and time, and the last one counts"
-            entries.append(RejectedRow(line, shorten(raw), "", "", reason))
-            if len(entries) >= 10_000:
-                await ledger.add_rejects(book, transfer.load_id, entries)
-                entries.clear()
-        await ledger.add_rejects(book, transfer.load_id, entries)
+    entries = []
+    try:
+        with source.open() as stream:
+            lines = _numbered(stream)
+            async with aclosing(transfer.repeated_lines()) as repeated:
+                async for line, last in repeated:
+                    raw = next((text for number, text in lines if number == line), None)
+                    if raw is None:
+                        raise UnusableInput("it changed while it was read; load it again")
+                    reason = f"repeated: line {last} has the same station and time, and the last one counts"
+                    entries.append(RejectedRow(line, shorten(raw), "", "", reason))
+                    if len(entries) >= 10_000:
+                        await ledger.add_rejects(book, transfer.load_id, entries)
+                        entries.clear()
+    except UnusableInput as error:
+        raise _Unacceptable(str(error), read) from None
+    await ledger.add_rejects(book, transfer.load_id, entries)
 
 
 def _numbered(stream: BinaryIO) -> Iterator[tuple[int, str]]:
@@ -273,11 +282,10 @@ async def undo_load(url: str, number: int, watcher: Watcher) -> Load:
             await ledger.give_up(book, undo_id, "refused", str(refusal))
             raise
         except (KeyboardInterrupt, asyncio.CancelledError):
-            with suppress(Exception):
-                await ledger.give_up(book, undo_id, "interrupted", STOPPED)
+            await _stopped(book, undo_id, "undo")
             raise
         except Exception as error:
-            described = describe(error) or error
+            described = describe(error, "undo") or error
             if await _failed(book, undo_id, str(described)):
                 raise described from error
         return await ledger.find_load(book, undo_id)

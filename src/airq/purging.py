@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from airq.domain.errors import ConfigurationError
-
 TRIES = 3
 RETRY_SECONDS = 0.5
 TIMEOUT_SECONDS = 5.0
@@ -28,7 +26,7 @@ class Caches:
     Args:
         url: of their purge listener, such as http://cache:8081/; each address behind its name is
             another cache.
-        token: what they ask for.
+        token: what they ask for, as a header can carry it.
     """
 
     url: str
@@ -50,24 +48,26 @@ class Purged:
     failures: dict[str, str] = field(default_factory=dict)
 
 
+class _Answer(msgspec.Struct):
+    purged: int
+
+
 def purge(caches: Caches, tags: Sequence[str] | None, sleep: Callable[[float], None] = time.sleep) -> Purged:
     """Drop the answers with any of these tags from every cache; None drops all.
 
     A cache that does not answer is tried again, and then reported, because a load is done whether
     its caches know of it or not.
 
-    Raises:
-        ConfigurationError: the URL is none.
+    Args:
+        tags: as in answers' Cache-Tag header, in printable ASCII without spaces.
     """
     parts = urlsplit(caches.url)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ConfigurationError(f"AIRQ_PURGE_URL is “{caches.url}”; it must be as in http://cache:8081/")
-    port = parts.port or 80
+    host, port = parts.hostname or "", parts.port or 80
     done = Purged()
     try:
-        addresses = _addresses(parts.hostname, port)
-    except OSError as error:
-        done.failures[parts.hostname] = f"its name can't be resolved: {error.strerror or error}"
+        addresses = _addresses(host, port)
+    except (OSError, UnicodeError) as error:  # The latter of a name such as a..b, which nobody can have.
+        done.failures[host] = f"its name can't be resolved: {getattr(error, 'strerror', None) or error}"
         return done
     if tags is not None and len(tags) > MOST_TAGS:
         tags = None
@@ -130,6 +130,6 @@ def _send_once(address: str, port: int, headers: dict[str, str]) -> int:
     if response.status != 200:
         raise http.client.HTTPException(f"it answered {response.status} {response.reason}")
     try:
-        return int(msgspec.json.decode(body)["purged"])
-    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        return msgspec.json.decode(body, type=_Answer).purged
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise http.client.HTTPException("its answer is none of a cache of airq") from None

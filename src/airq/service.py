@@ -9,7 +9,7 @@ from airq import __version__
 from airq.api.application import make_application
 from airq.api.caching import cache_control
 from airq.api.routes import Service
-from airq.api.server import Listener, serve
+from airq.api.server import Listener, address_of, serve, url_of
 from airq.config import Settings
 from airq.store.connections import DatabaseUnavailable
 from airq.store.measurements import Freshness, Measurements
@@ -64,19 +64,19 @@ async def run_service(settings: Settings, url: str) -> None:
         store, telemetry, cache_control(settings.max_age_seconds, settings.shared_max_age_seconds)
     )
     listener = Listener(settings.host, settings.port, settings.drain_seconds, settings.shutdown_seconds)
-    metrics_listener = Listener(settings.host, settings.metrics_port, 0, 0)
+    url_of_metrics = f"{url_of(settings.host, settings.metrics_port)}/metrics"
     await store.open()
     # What is there by now stays for good: looking through it again and again would slow requests down.
     gc.collect()
     gc.freeze()
-    stop_metrics = metrics.serve(settings.host, settings.metrics_port)
+    stop_metrics = metrics.serve(address_of(settings.host), settings.metrics_port)
     try:
         await serve(
             make_application(service),
             service,
             listener,
             lambda: telemetry.emit(
-                ServiceStarted(__version__, listener.url, f"{metrics_listener.url}/metrics")
+                ServiceStarted(__version__, url_of(settings.host, settings.port), url_of_metrics)
             ),
         )
     finally:

@@ -38,9 +38,14 @@ class Finished:
 
 @dataclass(frozen=True)
 class Engine:
-    """Runs `docker` against one engine."""
+    """Runs `docker` against one engine.
+
+    Args:
+        is_own: the engine was started for the tests alone; another one holds the user's own images.
+    """
 
     environment: Mapping[str, str]
+    is_own: bool
 
     def run(
         self,
@@ -89,7 +94,7 @@ def running_engine() -> Iterator[Engine]:
     if shutil.which("docker") is None:
         raise NoEngine("the docker command is not installed (Debian: apt-get install docker.io iptables)")
     if _answers(environment):
-        yield Engine(_with_plugins(environment))
+        yield Engine(_with_plugins(environment), is_own=False)
         return
     if shutil.which("dockerd") is None or os.geteuid() != 0:
         raise NoEngine("no Docker engine answers; start one, or run this as root where dockerd is installed")
@@ -102,7 +107,7 @@ def running_engine() -> Iterator[Engine]:
         with (runtime / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as daemon:
             try:
                 _wait(environment, daemon, runtime / "log")
-                yield Engine(_with_plugins(environment))
+                yield Engine(_with_plugins(environment), is_own=True)
             finally:
                 daemon.terminate()
                 daemon.wait(60)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.conftest import find_free_port
 from tests.containers.engine import Engine
-from tests.documents import commands
-from tests.e2e.test_readme import _agrees as agrees
+from tests.documents import agrees, commands
+from tests.ports import free_port
 
 GUIDE = "docs/how-to/run-with-compose.md"
 
@@ -34,7 +33,7 @@ def place(engine: Engine, images: Path, clone: Path, tmp_path: Path) -> Iterator
     # The only difference to a reader's machine: the port may be taken, and so may the name.
     compose = (place / "compose.yaml").read_text()
     (place / "compose.yaml").write_text(compose.replace("name: airq\n", "name: airq-guide\n"))
-    port = find_free_port()
+    port = free_port()
     example = (place / ".env.example").read_text()
     (place / ".env.example").write_text(example.replace("127.0.0.1:8080", f"127.0.0.1:{port}"))
     yield place

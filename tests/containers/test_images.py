@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.containers.conftest import REPOSITORY, TAG
+from tests.containers.conftest import TAG
 from tests.containers.engine import Engine
 from tests.containers.service import Service
+from tests.documents import REPOSITORY
 
 IMAGES = ("api", "cache", "database")
 SERVICES = ("database", "api", "cache")

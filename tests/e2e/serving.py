@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
+
+from tests.ports import free_port
 
 START_SECONDS = 60.0
 
@@ -64,14 +65,6 @@ def is_ready(url: str) -> bool:
         return get(f"{url}/readyz").status == 200
     except OSError:
         return False
-
-
-def free_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(**settings: str) -> dict[str, str]:

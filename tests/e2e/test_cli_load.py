@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import pytest
 
 from tests.conftest import Airq, Database, Finished, airq_environment
 from tests.integration.publishing import HEADER, Publisher, row
+from tests.ports import free_port
 
 OCTOBER = "2016-10-01 00:00:00"
 
@@ -54,19 +55,22 @@ def shown(text: str) -> list[str]:
     return [re.sub(r" in \d+\.\d s$", " in N s", line) for line in text.splitlines()]
 
 
-def test_the_real_file_loads_and_loads_again(command: Command, real_csv: Path) -> None:
-    first = command("load", real_csv)
+def test_a_file_loads_and_loads_again(command: Command, many_rows_csv: Path) -> None:
+    first = command("load", many_rows_csv)
     assert (first.status, first.err) == (0, "")
-    assert shown(first.out) == [f"load 1 {real_csv}: loaded in N s", "  rows: 960 read, 960 inserted"]
-    second = command("load", real_csv)
+    assert shown(first.out) == [f"load 1 {many_rows_csv}: loaded in N s", "  rows: 960 read, 960 inserted"]
+    second = command("load", many_rows_csv)
     assert (second.status, second.err) == (0, "")
-    assert shown(second.out) == [f"load 2 {real_csv}: unchanged in N s", "  rows: 960 read, 960 unchanged"]
+    assert shown(second.out) == [
+        f"load 2 {many_rows_csv}: unchanged in N s",
+        "  rows: 960 read, 960 unchanged",
+    ]
     listed = command("loads").out.splitlines()
     assert listed[0].split() == [
         "load", "started", "outcome", "file", "read", "inserted", "changed", "unchanged", "repeated", "rejected"  # noqa: E501
     ]  # fmt: skip
-    assert listed[1].split()[2:] == ["unchanged", str(real_csv), "960", "0", "0", "960", "0", "0"]
-    assert listed[2].split()[2:] == ["loaded", str(real_csv), "960", "960", "0", "0", "0", "0"]
+    assert listed[1].split()[2:] == ["unchanged", str(many_rows_csv), "960", "0", "0", "960", "0", "0"]
+    assert listed[2].split()[2:] == ["loaded", str(many_rows_csv), "960", "960", "0", "0", "0", "0"]
 
 
 def test_an_empty_ledger_says_how_to_begin(command: Command) -> None:
@@ -166,7 +170,7 @@ def test_json_is_one_line_for_each_file(command: Command, publisher: Publisher) 
 
 
 def test_json_has_a_line_for_a_file_that_the_database_failed_on(
-    command: Command, publisher: Publisher, free_port: Callable[[], int]
+    command: Command, publisher: Publisher
 ) -> None:
     path = publisher.write(row(OCTOBER, "a", 1))
     nowhere = f"postgresql://loader@127.0.0.1:{free_port()}/air"
@@ -247,9 +251,7 @@ def test_a_url_loads_and_goes_by_its_name_without_secrets(command: Command) -> N
     assert "secret" not in command("loads", "--json").out
 
 
-def test_a_url_that_can_not_be_fetched_is_refused_with_the_reason(
-    command: Command, free_port: Callable[[], int]
-) -> None:
+def test_what_can_not_be_fetched_is_told_and_whether_another_try_may_help(command: Command) -> None:
     with serving(_Files) as port:
         place = f"http://127.0.0.1:{port}"
         missing, cut = command("load", f"{place}/water.csv"), command("load", f"{place}/air.csv?cut")
@@ -257,13 +259,17 @@ def test_a_url_that_can_not_be_fetched_is_refused_with_the_reason(
         4, f"airq: error: {place}/water.csv: the server answered 404 Not Found\n"
     )  # fmt: skip
     size = len(_Files.content)
-    assert cut.status == 4
+    assert cut.status == 1
     assert f"{place}/air.csv?…: {size} of {size + 100} bytes arrived" in cut.err
     nobody = f"http://127.0.0.1:{free_port()}/air.csv"
     refused = command("load", nobody)
-    assert refused.status == 4
+    assert refused.status == 1
     assert refused.err.startswith(f"airq: error: {nobody}: ")
     assert "Connection refused" in refused.err
+    both = command("load", "--json", nobody, "/nothing.csv")
+    assert (both.status, [json.loads(line)["outcome"] for line in both.out.splitlines()]) == (
+        1, ["failed", "refused"]
+    )  # fmt: skip
     assert command("loads", "--json").out == "[]\n"
 
 
@@ -376,17 +382,17 @@ def place() -> Iterator[Path]:
 
 
 def test_without_a_url_a_directory_is_all_that_a_publisher_needs(
-    airq: Airq, server: object, place: Path, real_csv: Path
+    airq: Airq, server: object, place: Path, many_rows_csv: Path
 ) -> None:
     directory = ("--data-directory", place / "data")
-    first = airq("load", *directory, real_csv)
+    first = airq("load", *directory, many_rows_csv)
     assert first.status == 0, first.err
     assert "960 inserted" in first.out
     assert f"airq: data directory: {place / 'data'}" in first.err.splitlines()
     named = {"AIRQ_DATA_DIRECTORY": str(place / "data")}
-    assert "960 unchanged" in airq("load", real_csv, environment=named).out
+    assert "960 unchanged" in airq("load", many_rows_csv, environment=named).out
     assert [entry["outcome"] for entry in json.loads(airq("loads", *directory, "--json").out)] == [
         "unchanged", "loaded"
     ]  # fmt: skip
-    assert airq("verify", *directory).out.splitlines()[1].split()[:2] == ["2016-10", "960"]
+    assert airq("verify", *directory).out.splitlines()[1].split()[:2] == ["2025-01", "960"]
     assert "960 rows removed" in airq("loads", "undo", "1", *directory).out

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from airq import embedded
-from tests.documents import DOCUMENTS, REPOSITORY, Command, commands
-from tests.e2e.serving import START_SECONDS, environment, free_port, is_ready, reachable_directory
+from tests.documents import DOCUMENTS, REPOSITORY, Command, agrees, commands
+from tests.e2e.serving import START_SECONDS, environment, is_ready, reachable_directory
+from tests.ports import free_port
 
 ELSEWHERE = {"run-with-compose.md", "deploy-on-kubernetes.md"}
 """Their commands are run by test_guide.py of tests/containers and of tests/deployment."""
@@ -217,7 +218,7 @@ def test_every_command_runs_and_prints_what_the_document_says(guide: Path, shell
         if any(command.text.startswith(beginning) for beginning in NOT_RUN):
             continue
         printed = shell.run(command)
-        assert _agrees(command.output, printed), f"line {command.line}: {command.text}\n{printed}"
+        assert agrees(command.output, printed), f"line {command.line}: {command.text}\n{printed}"
         ran += 1
     assert ran
 
@@ -228,17 +229,8 @@ def test_what_is_not_run_is_in_a_document() -> None:
         assert any(text.startswith(beginning) for text in texts), beginning
 
 
-def _agrees(documented: str, printed: str) -> bool:
-    """Tell whether an output is the documented one, in which `…` stands for anything; spaces don't count."""
-    if not documented:
-        return True
-    parts = ["".join(part.split()) for part in documented.split("…")]
-    whole = "".join(printed.split())
-    return re.fullmatch(".*".join(map(re.escape, parts)), whole) is not None
-
-
 @pytest.mark.parametrize(
-    ("documented", "printed", "agrees"),
+    ("documented", "printed", "same"),
     [
         ("a b", "a  b\n", True),
         ("a b", "a b c", False),
@@ -250,5 +242,5 @@ def _agrees(documented: str, printed: str) -> bool:
         ("", "anything", True),
     ],
 )
-def test_outputs_are_compared_piece_by_piece(documented: str, printed: str, agrees: bool) -> None:
-    assert _agrees(documented, printed) is agrees
+def test_outputs_are_compared_piece_by_piece(documented: str, printed: str, same: bool) -> None:
+    assert agrees(documented, printed) is same

@@ -1,6 +1,5 @@
 """A PostgreSQL as operators have it: on TCP, with passwords and TLS."""
 
-import asyncio
 import contextlib
 import os
 import pwd
@@ -23,6 +22,7 @@ import asyncpg
 import pytest
 
 from airq import embedded
+from tests.conftest import execute
 
 RULES = "host all all 127.0.0.1/32 scram-sha-256\n"
 SSL_REQUEST = (8).to_bytes(4) + (80877103).to_bytes(4)
@@ -61,14 +61,7 @@ class Network:
 
     def execute(self, *statements: str, database: str = "postgres") -> None:
         """Run statements as the superuser."""
-
-        async def run() -> None:
-            connection = await asyncpg.connect(self.url("postgres", PASSWORD, database))
-            for statement in statements:
-                await connection.execute(statement)
-            await connection.close()
-
-        asyncio.run(run())
+        execute(self.url("postgres", PASSWORD, database), *statements)
 
 
 @contextmanager
@@ -120,7 +113,7 @@ def network(binaries: Path, port: int) -> Iterator[Network]:
             try:
                 with _tls(port, place / "server.pem", place / "server.key") as tls_port:
                     made = Network(port, tls_port, place / "authority.pem", place / "stranger.pem")
-                    _wait_until_ready(made)
+                    _wait_until_ready(made, place / "log")
                     yield made
             finally:
                 process.send_signal(signal.SIGINT)
@@ -152,9 +145,11 @@ def _tls(port: int, certificate: Path, key: Path) -> Iterator[int]:
         proxy.daemon_threads = True
         thread = threading.Thread(target=proxy.serve_forever)
         thread.start()
-        yield proxy.server_address[1]
-        proxy.shutdown()
-        thread.join()
+        try:
+            yield proxy.server_address[1]
+        finally:
+            proxy.shutdown()
+            thread.join()
 
 
 def _forward(source: socket.socket, target: socket.socket) -> None:
@@ -165,12 +160,12 @@ def _forward(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_RDWR)
 
 
-def _wait_until_ready(made: Network) -> None:
+def _wait_until_ready(made: Network, log: Path) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
             made.execute("SELECT 1")
             return
         except (OSError, asyncpg.PostgresError):
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,18 +16,15 @@ import pytest
 
 from airq import loads
 from airq.domain.errors import AirqError
+from airq.domain.tolerance import Tolerance
 from airq.ingest.sources import Source
 from airq.store import ledger
 from airq.store.connections import DatabaseUnavailable
+from airq.store.loading import LoadFailed
 from tests.conftest import Airq, Database
 from tests.integration.publishing import HEADER, Publisher, Said, row
 
 DAY = "2016-10-01 00:00:00"
-
-
-@pytest.fixture
-def publisher(database: Database, tmp_path: Path) -> Publisher:
-    return Publisher(database, tmp_path)
 
 
 @contextmanager
@@ -123,6 +121,22 @@ class Fragile(Source):
             self.closed_while_reading |= stream.reading.locked()
 
 
+class Changing(Source):
+    """A file that has other contents, or is gone, each time it is opened."""
+
+    def __init__(self, path: Path, *contents: bytes | None) -> None:
+        super().__init__(path.name, path, 0)
+        self._contents = iter(contents)
+
+    @contextmanager
+    def open(self, on_bytes: Callable[[int], None] = lambda count: None) -> Iterator[BinaryIO]:
+        self.path.unlink(missing_ok=True)
+        if (content := next(self._contents)) is not None:
+            self.path.write_bytes(content)
+        with super().open(on_bytes) as stream:
+            yield stream
+
+
 class _Stream(io.BytesIO):
     def __init__(self, source: Fragile) -> None:
         super().__init__(source.content)
@@ -163,6 +177,74 @@ def test_a_file_that_stops_being_readable_is_the_fault_of_the_file(
     assert (entry.outcome, entry.reason) == ("refused", "reading it failed: Input/output error")
     assert entry.rows_read > 0
     assert publisher.contents() == {}
+
+
+REPEATING = "\n".join((HEADER, row(DAY, "a", 1), row(DAY, "b", 1), *[row(DAY, "c", 1)] * 3, "")).encode()
+SHORTER = b"".join(REPEATING.splitlines(keepends=True)[:4])
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        # A file that repeats rows is opened a second time to stage them, a third time for their text.
+        ((REPEATING, REPEATING, SHORTER), "it changed while it was read; load it again"),
+        ((REPEATING, REPEATING, b""), "it changed while it was read; load it again"),
+        ((REPEATING, REPEATING, None), "it can't be read: No such file or directory"),
+        ((REPEATING, None), "it can't be read: No such file or directory"),
+    ],
+    ids=["shorter", "empty", "gone", "gone early"],
+)
+def test_a_file_that_changes_while_it_is_loaded_is_refused(
+    publisher: Publisher, tmp_path: Path, contents: tuple[bytes | None, ...], reason: str
+) -> None:
+    with pytest.raises(loads.Refused) as refusal:
+        load(publisher.database, Changing(tmp_path / "changing.csv", *contents))
+    assert str(refusal.value) == reason
+    entry = publisher.ledger(1)
+    assert (entry.outcome, entry.reason, entry.inserted) == ("refused", reason, 0)
+    assert publisher.contents() == {}
+    assert load(publisher.database, Changing(tmp_path / "steady.csv", *[REPEATING] * 3)).inserted == 3
+
+
+def test_a_file_whose_rows_are_all_rejected_changes_nothing_where_so_many_are_allowed(
+    publisher: Publisher,
+) -> None:
+    entry = publisher.load(row(DAY, "a", "?"), row(DAY, "b", "?"), tolerance=Tolerance(rows=2))
+    assert (entry.outcome, entry.rows_read, entry.rejected) == ("unchanged", 2, 2)
+    assert [reject.line for reject in publisher.rejects(entry.id)] == [2, 3]
+    assert publisher.contents() == {}
+
+
+def test_a_row_that_something_else_enters_twice_ends_the_load(publisher: Publisher, tmp_path: Path) -> None:
+    publisher.database.execute(
+        "CREATE FUNCTION airq.fail() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'twice' USING ERRCODE = 'unique_violation'; END $$",
+        "CREATE TRIGGER fails BEFORE INSERT ON airq.station EXECUTE FUNCTION airq.fail()",
+    )
+    reason = "the database refused this load: twice; nothing of it is visible"
+    with pytest.raises(LoadFailed) as caught:
+        publisher.load(row(DAY, "a", 1))
+    assert str(caught.value) == reason
+    entry = publisher.ledger(1)
+    assert (entry.outcome, entry.reason) == ("failed", reason)
+    assert publisher.contents() == {}
+
+
+def test_a_file_whose_name_is_no_utf_8_is_loaded_and_printed(
+    publisher: Publisher, airq: Airq, tmp_path: Path
+) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Ja\xe9n.csv"))
+    missing = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Le\xf3n.csv"))
+    path.write_text(f"{HEADER}\n{row(DAY, 'a', 1)}\n")
+    names = [f"{tmp_path}/Ja�n.csv", f"{tmp_path}/Le�n.csv"]
+    done = airq("load", path, missing, database=publisher.database)
+    assert done.status == 4
+    assert done.out.startswith(f"load 1 {names[0]}: loaded")
+    assert done.err == f"airq: error: {names[1]}: No such file or directory\n"
+    done = airq("load", "--json", path, missing, database=publisher.database)
+    assert done.status == 4
+    assert [json.loads(line)["file"] for line in done.out.splitlines()] == names
+    assert publisher.newest().file == names[0]
 
 
 def test_a_load_that_fails_on_its_way_leaves_no_reading_behind(publisher: Publisher, tmp_path: Path) -> None:
@@ -248,7 +330,7 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(
     assert "secret" not in done.err
 
 
-def test_a_lost_database_is_not_called_a_fault_of_the_file(publisher: Publisher) -> None:
+def test_a_database_that_is_not_there_is_told_by_its_name(publisher: Publisher) -> None:
     nowhere = publisher.database.loader.replace("/test_", "/no_such_database_")
     with pytest.raises(DatabaseUnavailable, match="no_such_database"):
         asyncio.run(loads.read_loads(nowhere, 1))

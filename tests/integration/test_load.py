@@ -11,16 +11,10 @@ import pytest
 
 from airq.domain.instants import format_instant, to_milliseconds
 from airq.domain.tolerance import Tolerance
-from tests.conftest import Database
 from tests.integration.publishing import HEADER, Publisher, Said, row, same_doubles, values, versions
 
 DAY = "2016-10-01 00:00:00.004"
 SEEN = "2016-10-01T00:00:00.004Z"
-
-
-@pytest.fixture
-def publisher(database: Database, tmp_path: Path) -> Publisher:
-    return Publisher(database, tmp_path)
 
 
 def counts(entry: object) -> tuple[int, ...]:
@@ -45,10 +39,10 @@ def test_the_real_file_is_stored_to_the_last_bit_and_millisecond(
         assert same_doubles(found, [float(cell) if cell else None for cell in cells])
 
 
-def test_the_order_of_rows_and_columns_plays_no_part(publisher: Publisher, real_csv: Path) -> None:
-    publisher.load(path=real_csv)
+def test_the_order_of_rows_and_columns_plays_no_part(publisher: Publisher, many_rows_csv: Path) -> None:
+    publisher.load(path=many_rows_csv)
     before = publisher.contents()
-    header, *lines = real_csv.read_text().splitlines()
+    header, *lines = many_rows_csv.read_text().splitlines()
     random.Random(1).shuffle(lines)
     order = [5, 1, 7, 0, 2, 3, 6, 4]
     turned = [",".join(line.split(",")[place] for place in order) for line in (header, *lines)]
@@ -58,11 +52,11 @@ def test_the_order_of_rows_and_columns_plays_no_part(publisher: Publisher, real_
 
 
 def test_a_second_load_of_the_same_file_changes_nothing_and_says_so(
-    publisher: Publisher, real_csv: Path
+    publisher: Publisher, many_rows_csv: Path
 ) -> None:
-    first = publisher.load(path=real_csv)
+    first = publisher.load(path=many_rows_csv)
     before, known = publisher.contents(), versions(publisher.database)
-    second = publisher.load(path=real_csv)
+    second = publisher.load(path=many_rows_csv)
     assert (second.outcome, counts(second)) == ("unchanged", (960, 0, 0, 960, 0, 0, 0))
     assert second.sha256 == first.sha256
     assert publisher.contents() == before
@@ -295,8 +289,8 @@ def test_stations_are_names_and_differ_by_each_character(publisher: Publisher) -
     assert {name: stored[SEEN, name][0] for name in names} == dict(zip(names, range(8), strict=True))
 
 
-def test_what_was_read_is_told_on_the_way(publisher: Publisher, real_csv: Path) -> None:
+def test_what_was_read_is_told_on_the_way(publisher: Publisher, many_rows_csv: Path) -> None:
     said = Said()
-    publisher.load(path=real_csv, said=said)
+    publisher.load(path=many_rows_csv, said=said)
     assert (said.rows, said.notices) == (960, [])
-    assert said.byte_count == real_csv.stat().st_size
+    assert said.byte_count == many_rows_csv.stat().st_size

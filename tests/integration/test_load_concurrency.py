@@ -20,31 +20,29 @@ from airq.ingest.sources import open_source
 from airq.store import loading
 from airq.store.ledger import Load
 from airq.store.loading import LoadFailed
-from tests.conftest import Database
+from tests.conftest import FOR_GOOD, Database, execute
 from tests.integration.publishing import Measurements, Publisher, Said, row, values
 from tests.integration.sessions import ended, is_at, session, started, wait_until
 
 OCTOBER = "2016-10-01 00:00:00"
 
 
-@pytest.fixture
-def publisher(database: Database, tmp_path: Path) -> Publisher:
-    return Publisher(database, tmp_path)
-
-
 def test_a_second_load_of_the_same_file_waits_says_so_and_finds_nothing_to_do(
-    publisher: Publisher, real_csv: Path
+    publisher: Publisher, many_rows_csv: Path
 ) -> None:
     publisher.load(row(OCTOBER, "aq_jaen", 1))
     database = publisher.database
     with session(database) as watching, session(database, "LOCK airq.coverage IN SHARE MODE") as gate:
-        with started(database, "load", real_csv) as first, started(database, "load", real_csv) as second:
+        with (
+            started(database, "load", many_rows_csv) as first,
+            started(database, "load", many_rows_csv) as second,
+        ):
             wait_until(lambda: is_at(watching, "WITH next", waiting=True))
             wait_until(lambda: is_at(watching, "SELECT pg_advisory_lock", waiting=True))
             gate.run("ROLLBACK")
             done = [ended(first), ended(second)]
     assert [one.status for one in done] == [0, 0]
-    waited = f"airq: {real_csv}: another load is running; waiting for it to end\n"
+    waited = f"airq: {many_rows_csv}: another load is running; waiting for it to end\n"
     assert sorted(one.err for one in done) == ["", waited]
     [changed] = [one for one in done if not one.err]
     [unchanged] = [one for one in done if one.err]
@@ -94,7 +92,6 @@ class Reader:
 
     def __init__(self, url: str) -> None:
         self.seen: list[tuple[int, int]] = []
-        self.slowest_seconds = 0.0
         self.fault: BaseException | None = None
         self._url, self._stop = url, threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._read()), daemon=True)
@@ -114,7 +111,6 @@ class Reader:
         )
         try:
             while not self._stop.is_set():
-                started = time.monotonic()
                 # Prepared once and used again, as the API's queries are, while partitions come.
                 async with connection.transaction(isolation="repeatable_read", readonly=True):
                     count = await connection.fetchval("SELECT count(*) FROM airq.measurement")
@@ -122,7 +118,6 @@ class Reader:
                         "SELECT measurements FROM airq.coverage WHERE station_id = 0 AND month = '-infinity'"
                     )
                     self.seen.append((count, known))
-                self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - started)
         except BaseException as error:
             self.fault = error
         finally:
@@ -193,13 +188,26 @@ def test_a_lock_that_is_given_late_is_waited_for(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loading, "PARTITION_LOCK_TIMEOUT", "50ms")
-    with session(publisher.database, "LOCK airq.measurement IN SHARE UPDATE EXCLUSIVE MODE") as holder:
-        release = threading.Timer(0.2, lambda: holder.start("ROLLBACK"))
-        release.start()
-        entry = publisher.load(row(OCTOBER, "a", 1), row("2016-11-01 00:00:00", "a", 1))
-        release.join()
+    monkeypatch.setattr(loading, "PARTITION_TRIES", 1000)
+    database = publisher.database
+    with (
+        session(database) as watching,
+        session(database, "LOCK airq.measurement IN SHARE UPDATE EXCLUSIVE MODE") as holder,
+    ):
+
+        def release() -> None:
+            wait_until(lambda: is_at(watching, "SELECT airq.add_partition", waiting=True))
+            # By then the try that was seen has been given up.
+            time.sleep(0.1)
+            holder.run("ROLLBACK")
+
+        releasing = threading.Thread(target=release)
+        releasing.start()
+        try:
+            entry = publisher.load(row(OCTOBER, "a", 1), row("2016-11-01 00:00:00", "a", 1))
+        finally:
+            releasing.join()
     assert entry.inserted == 2
-    # The short timeout was for the attaching alone.
     assert len(publisher.contents()) == 2
 
 
@@ -207,7 +215,7 @@ def test_a_lock_that_is_given_late_is_waited_for(
 def small_disk(megabytes: int) -> Iterator[Path]:
     """A file system of its own that is soon full."""
     if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
+        pytest.skip(f"{FOR_GOOD}only root can mount a small file system")
     with tempfile.TemporaryDirectory(prefix="airq-test-") as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -224,12 +232,6 @@ def small_disk(megabytes: int) -> Iterator[Path]:
 def test_a_full_disk_ends_a_load_with_the_reason_and_the_next_one_loads(
     server: embedded.Server, make_database: Callable[[], Database], tmp_path: Path, known: bool
 ) -> None:
-    async def as_superuser(*statements: str) -> None:
-        connection = await asyncpg.connect(server.url)
-        for statement in statements:
-            await connection.execute(statement)
-        await connection.close()
-
     database = make_database()
     publisher = Publisher(database, tmp_path)
     name = database.owner.split("/")[3].split("?")[0]
@@ -238,10 +240,11 @@ def test_a_full_disk_ends_a_load_with_the_reason_and_the_next_one_loads(
         place.mkdir()
         account = pwd.getpwnam(embedded.ROOTS_ACCOUNT)
         os.chown(place, account.pw_uid, account.pw_gid)
-        asyncio.run(as_superuser(
+        execute(
+            server.url,
             f"CREATE TABLESPACE {name} LOCATION '{place}'",
             f"ALTER DATABASE {name} SET TABLESPACE {name}",
-        ))  # fmt: skip
+        )
         try:
             if known:
                 publisher.load(row(OCTOBER, "a", 0))
@@ -263,6 +266,4 @@ def test_a_full_disk_ends_a_load_with_the_reason_and_the_next_one_loads(
             assert publisher.load(*rows).inserted == 43_200
             assert len(publisher.contents()) == 43_200 + known
         finally:
-            asyncio.run(as_superuser(
-                f"ALTER DATABASE {name} SET TABLESPACE pg_default", f"DROP TABLESPACE {name}"
-            ))  # fmt: skip
+            execute(server.url, f"ALTER DATABASE {name} SET TABLESPACE pg_default", f"DROP TABLESPACE {name}")

@@ -2,23 +2,17 @@
 
 import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from airq.domain.tolerance import Tolerance
-from tests.conftest import Airq, Database
+from tests.conftest import Airq
 from tests.integration.publishing import HEADER, Measurements, Publisher, Said, row, values
 
 SEPTEMBER, OCTOBER, NOVEMBER = (f"2016-{month}-01 00:00:00" for month in ("09", "10", "11"))
 PADDING = "x" * 4000
 """In a column without use, so that a thousand rows fill more than what is read at once (1 MiB)."""
 WIDE_HEADER = f"{HEADER},padding"
-
-
-@pytest.fixture
-def publisher(database: Database, tmp_path: Path) -> Publisher:
-    return Publisher(database, tmp_path)
 
 
 def wide(rows: Iterator[str]) -> list[str]:

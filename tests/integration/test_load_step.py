@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY, Database, airq_environment
+from tests.conftest import Database, airq_environment
+from tests.documents import REPOSITORY
 from tests.integration.publishing import HEADER
 
 STEP = REPOSITORY / "deploy" / "images" / "api" / "airq-load-csv"
@@ -27,7 +28,7 @@ def run(database: Database | None, *options: str, **environment: str) -> "subpro
 
 @pytest.fixture
 def address(tmp_path: Path) -> Iterator[str]:
-    """Where a CSV with a good row and a bad one is served."""
+    """Where a CSV is served that has a row, another one forty times, and a line that is none."""
     rows = ("2025-01-01 00:00:00,aq_one,1,2,3,4,5,6", *["2025-01-01 01:00:00,aq_one,1,2,3,4,5,6"] * 40, "bad")
     (tmp_path / "today.csv").write_text("\n".join([HEADER, *rows, ""]))
 

@@ -3,13 +3,11 @@
 import asyncio
 import itertools
 import json
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from airq import embedded
@@ -17,10 +15,11 @@ from airq.domain.errors import AirqError
 from airq.store import migrator, schema
 from airq.store.connections import DatabaseUnavailable, connected
 from airq.store.migrator import Migration, MigrationFailed, Role, migrate
-from tests.conftest import Airq, Database, Finished
+from tests.conftest import Airq, Database, Finished, execute
 from tests.integration.network import PASSWORD, Network, network
 from tests.integration.publishing import HEADER
 from tests.integration.sessions import session
+from tests.ports import free_port
 
 _numbers = itertools.count(1)
 NEWEST = schema.NEEDED_SCHEMA
@@ -30,23 +29,14 @@ NEWEST = schema.NEEDED_SCHEMA
 def empty(server: embedded.Server) -> Database:
     """A database without any schema, all of whose URLs are the superuser's."""
     name = f"migrate_{next(_numbers)}"
-
-    async def create() -> None:
-        connection = await asyncpg.connect(server.url)
-        await connection.execute(f"CREATE DATABASE {name}")
-        await connection.close()
-
-    asyncio.run(create())
+    execute(server.url, f"CREATE DATABASE {name}")
     url = server.url.replace("/airq?", f"/{name}?")
     return Database(url, url, url)
 
 
 @pytest.fixture(scope="module")
 def tcp(server: embedded.Server) -> Iterator[Network]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    with network(server.binaries, port) as made:
+    with network(server.binaries, free_port()) as made:
         yield made
 
 

@@ -1,6 +1,5 @@
 """Taking loads back: the database is then as if they had never been, but for versions, which grow."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,23 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airq.domain.tolerance import Tolerance
 from airq.store.undoing import NotUndoable
-from airq.store.verification import digests
 from tests.conftest import Database
 from tests.integration.publishing import Measurements, Publisher, row, values, versions
 from tests.integration.sessions import ended, is_at, session, started, wait_until
 
 OCTOBER, NOVEMBER = "2016-10-01 00:00:00", "2016-11-01 00:00:00"
 AT = {OCTOBER: "2016-10-01T00:00:00.000Z", NOVEMBER: "2016-11-01T00:00:00.000Z"}
-
-
-@pytest.fixture
-def publisher(database: Database, tmp_path: Path) -> Publisher:
-    return Publisher(database, tmp_path)
-
-
-def content(publisher: Publisher) -> object:
-    return asyncio.run(digests(publisher.database.reader, by_station=True))
 
 
 def test_an_undo_takes_new_rows_away(publisher: Publisher) -> None:
@@ -44,11 +34,11 @@ def test_an_undo_brings_replaced_values_back_exactly(publisher: Publisher) -> No
         row(OCTOBER, "a", "0.1", None, "1e-320", "-0.0", "1.7976931348623157e308", "6.80117094260474"),
         row(OCTOBER, "b", 1),
     )
-    before, kept = publisher.contents(), content(publisher)
+    before, kept = publisher.contents(), publisher.content()
     publisher.load(row(OCTOBER, "a", *"123456"), row(OCTOBER, "b", 1), row(OCTOBER, "c", 1))
     assert publisher.undo(2).changed == 2
     assert publisher.contents() == before
-    assert content(publisher) == kept
+    assert publisher.content() == kept
     # It belongs again to the load that brought it, which can now be undone itself.
     publisher.undo(1)
     assert publisher.contents() == {}
@@ -151,7 +141,9 @@ def test_an_undo_waits_for_a_load_and_then_knows_of_it(publisher: Publisher) -> 
 # A model of loads and undos, as simple as can be, to compare long random sequences with.
 
 STATIONS, TIMES, COLUMNS = ("a", "b"), (OCTOBER, "2016-10-31 23:59:59.999", NOVEMBER), ("so2", "no2")
-CELL = st.sampled_from([None, 0.0, 1.0, 2.5])
+BAD = "?"
+"""A cell for which its row is rejected."""
+CELL = st.sampled_from([None, 0.0, 1.0, 2.5, None, 0.0, 1.0, 2.5, BAD])
 KEY = st.tuples(st.sampled_from(TIMES), st.sampled_from(STATIONS))
 FILE = st.tuples(
     st.sampled_from([COLUMNS, COLUMNS[:1], COLUMNS[1:]]),
@@ -239,11 +231,18 @@ def test_any_sequence_of_loads_and_undos_ends_as_a_simple_model_says(
                 ",".join((*key, *("" if cell is None else str(cell) for cell in cells[: len(columns)])))
                 for key, cells in given_rows
             ]
-            file = {key: dict(zip(columns, cells, strict=False)) for key, cells in given_rows}
-            entry = publisher.load(*lines, header=",".join(("time", "station", *columns)))
+            good = [
+                (key, dict(zip(columns, cells, strict=False)))
+                for key, cells in given_rows
+                if BAD not in cells[: len(columns)]
+            ]
+            file = dict(good)
+            header = ",".join(("time", "station", *columns))
+            entry = publisher.load(*lines, header=header, tolerance=Tolerance(share=1.0))
+            assert entry.rejected == len(lines) - len(good)
             counted = (entry.inserted, entry.changed, entry.unchanged)
             assert counted == model.load(number, file)
-            assert entry.repeated == len(lines) - len(file)
+            assert entry.repeated == len(good) - len(file)
         assert publisher.contents() == model.contents
         now = versions(publisher.database)
         assert all(now[key] >= version for key, version in known.items())

@@ -155,7 +155,43 @@ def test_a_url_whose_password_is_the_placeholder_is_refused() -> None:
     assert "a password of your own" in said
 
 
-def test_a_purge_token_that_is_the_placeholder_is_refused() -> None:
-    said = fault(AIRQ_PURGE_TOKEN="change-me")
-    assert "AIRQ_PURGE_TOKEN" in said
-    assert "a secret of your own" in said
+def test_a_purge_token_that_is_the_placeholder_is_refused_and_not_shown() -> None:
+    needed = "a secret of your own in the place of change-me"
+    for token in ("change-me", "change-me-too", "\nchange-me"):
+        assert fault(AIRQ_PURGE_TOKEN=token) == f"AIRQ_PURGE_TOKEN is “***”; it must be {needed}"
+
+
+@pytest.mark.parametrize("token", ["ge€heim", "geh\neim", "geh eim", "geh\x7feim", "geh\udce9im", " \n"])
+def test_a_purge_token_that_no_header_can_carry_is_refused_and_not_shown(token: str) -> None:
+    needed = "printable ASCII without spaces, which is all that an HTTP header can carry"
+    assert fault(AIRQ_PURGE_TOKEN=token) == f"AIRQ_PURGE_TOKEN is “***”; it must be {needed}"
+
+
+def test_a_purge_token_comes_without_the_end_of_its_line() -> None:
+    assert read_settings({"AIRQ_PURGE_TOKEN": "s3cret!~\r\n"}).purge_token == "s3cret!~"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://cache:8081/", "http://cache", "HTTP://127.0.0.1:65535", "http://[::1]:8081/"]
+)
+def test_a_purge_url_names_a_host_and_perhaps_a_port(url: str) -> None:
+    assert read_settings({"AIRQ_PURGE_URL": url}).purge_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "cache:8081", "https://cache:8081/", "http://", "http://:8081/", "http://[x/", "http://cache:80x/",
+        "http://cache:0/", "http://cache:65536/", "http://cache:8081/\n", "http://ca che/",
+        "http://cache/purge", "http://cache/?all", "http://cache/#all",
+    ],
+)  # fmt: skip
+def test_a_purge_url_of_another_form_is_refused(url: str) -> None:
+    needed = "a URL of the form http://cache:8081/, of a host and a port alone"
+    assert fault(AIRQ_PURGE_URL=url) == f"AIRQ_PURGE_URL is “{url}”; it must be {needed}"
+
+
+def test_a_purge_url_with_a_password_is_refused_without_it() -> None:
+    assert fault(AIRQ_PURGE_URL="http://u:secret@cache/").startswith(
+        "AIRQ_PURGE_URL is “http://u:***@cache/”; it must be a URL of the form"
+    )

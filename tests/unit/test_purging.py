@@ -1,6 +1,5 @@
 """Purging against real little HTTP servers that keep what they were asked."""
 
-import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from airq.domain.errors import ConfigurationError
-from airq.purging import MOST_TAGS, Caches, purge
+from airq import purging
+from airq.purging import MOST_TAGS, TRIES, Caches, purge
 
 
 @dataclass
@@ -21,6 +20,7 @@ class Cache:
     port: int = 0
     status: int = 200
     failures_first: int = 0
+    body: bytes = b'{"purged":2}'
     asked: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -33,18 +33,17 @@ def listening(cache: Cache, host: str = "127.0.0.1") -> Iterator[Cache]:
             if cache.failures_first:
                 cache.failures_first -= 1
                 status = 503
-            body = json.dumps({"purged": 2}).encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(cache.body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(cache.body)
 
         def log_message(self, *args: object) -> None:
             """Keep quiet."""
 
     server = HTTPServer((host, cache.port), Handler)
     cache.port = server.server_port
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield cache
@@ -107,9 +106,59 @@ def test_a_cache_that_is_gone_is_reported_and_not_raised() -> None:
     assert list(done.failures) == ["127.0.0.1"]
 
 
-def test_a_name_that_nobody_has_is_reported() -> None:
-    done = purge(Caches("http://no-such-cache.invalid:8081/", "x"), ["all"])
-    assert "resolved" in done.failures["no-such-cache.invalid"]
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"ok", b"2", b"[]", b"{}", b'{"purged":"2"}', b'{"purged":1e400}', b'{"purged":null}',
+     b'{"purged":2', b'{"\xff":2}', b"\xff\xfe"],
+)  # fmt: skip
+def test_an_answer_of_something_else_is_reported_and_not_raised(body: bytes) -> None:
+    with listening(Cache(body=body)) as cache:
+        done = purge(_caches(cache), ["all"], lambda seconds: None)
+    assert done.caches == 0
+    assert done.failures == {"127.0.0.1": "its answer is none of a cache of airq"}
+
+
+@contextmanager
+def listener() -> Iterator[socket.socket]:
+    """A socket to which anybody can connect."""
+    with socket.create_server(("127.0.0.1", 0)) as made:
+        made.settimeout(10)
+        yield made
+
+
+def test_what_speaks_no_http_is_reported_and_not_raised() -> None:
+    def speak() -> None:
+        for _ in range(TRIES):
+            connection, _ = made.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(b"220 mail.example.org ESMTP\r\n")
+
+    with listener() as made:
+        thread = threading.Thread(target=speak)
+        thread.start()
+        caches = Caches(f"http://127.0.0.1:{made.getsockname()[1]}/", "x")
+        done = purge(caches, ["all"], lambda seconds: None)
+        thread.join()
+    assert done.caches == 0
+    assert "220 mail.example.org" in done.failures["127.0.0.1"]
+
+
+def test_a_cache_that_hangs_is_reported_and_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(purging, "TIMEOUT_SECONDS", 0.05)
+    pauses: list[float] = []
+    with listener() as silent:
+        done = purge(Caches(f"http://127.0.0.1:{silent.getsockname()[1]}/", "x"), ["all"], pauses.append)
+    assert (done.caches, done.failures) == (0, {"127.0.0.1": "timed out"})
+    assert len(pauses) == TRIES - 1
+
+
+@pytest.mark.parametrize("name", ["no-such-cache.invalid", "no..cache", f"{'long' * 16}.cache"])
+def test_a_name_that_nobody_has_is_reported(name: str) -> None:
+    done = purge(Caches(f"http://{name}:8081/", "x"), ["all"])
+    assert "resolved" in done.failures[name]
 
 
 def test_every_address_behind_a_name_is_purged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,8 +174,3 @@ def test_every_address_behind_a_name_is_purged(monkeypatch: pytest.MonkeyPatch) 
         done = purge(Caches(f"http://cache:{first.port}/", "x"), ["all"])
     assert (done.caches, done.answers) == (2, 4)
     assert len(first.asked) == len(second.asked) == 1
-
-
-def test_a_url_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="AIRQ_PURGE_URL"):
-        purge(Caches("cache:8081", "x"), ["all"])

@@ -111,29 +111,7 @@ async def air_quality(request: Request) -> Response:
         else await service.store.page(query, known)
     )
     service.database_answered()
-    headers = _cached(service, path, canonical, query.format, page.version)
-    headers["cache-tag"] = caching.cache_tags(query)
-    if page.rows is None:
-        return Response(status_code=304, headers=headers)
-    links = {"self": _link(path, canonical), "next": None}
-    if page.more:
-        links["next"] = following = _link(
-            path, query.behind(page.rows.times[-1], page.rows.stations[-1]).canonical()
-        )
-        if len(following) > LONGEST_LINK:
-            raise Problem(
-                "uri-too-long",
-                f"The link to the next page would have {len(following)} bytes; {LONGEST_LINK} are served. "
-                "Ask for fewer stations at a time.",
-            )
-        headers["link"] = f'<{links["next"]}>; rel="next"'
-    served(request.scope).rows = len(page.rows)
-    if query.format == "json":
-        body = render_page(query, page.rows, links, query.limit)
-    else:
-        head = render_head(query.format, query.pollutants)
-        body = head + render_rows(query.format, page.rows, query.pollutants)
-    return Response(body, headers=headers | _named(query.format))
+    return _listing(request, service, path, query, page, query.limit)
 
 
 async def _answer_export(request: Request, service: Service, query: Query) -> Response:
@@ -167,14 +145,36 @@ async def latest(request: Request) -> Response:
         else await service.store.latest(query.stations, query.pollutants, known)
     )
     service.database_answered()
+    return _listing(request, service, path, query, page, None)
+
+
+def _listing(
+    request: Request, service: Service, path: str, query: Query, page: Page, limit: int | None
+) -> Response:
+    """Return a page of measurements in the format that was asked for, or 304 where it holds none.
+
+    Args:
+        limit: as the answer shows it; None for listings without one.
+    """
+    canonical = query.canonical()
     headers = _cached(service, path, canonical, query.format, page.version)
     headers["cache-tag"] = caching.cache_tags(query)
     if page.rows is None:
         return Response(status_code=304, headers=headers)
+    links = {"self": _link(path, canonical), "next": None}
+    if page.more:
+        following = query.behind(page.rows.times[-1], page.rows.stations[-1])
+        links["next"] = address = _link(path, following.canonical())
+        if len(address) > LONGEST_LINK:
+            raise Problem(
+                "uri-too-long",
+                f"The link to the next page would have {len(address)} bytes; {LONGEST_LINK} are served. "
+                "Ask for fewer stations at a time.",
+            )
+        headers["link"] = f'<{address}>; rel="next"'
     served(request.scope).rows = len(page.rows)
     if query.format == "json":
-        links = {"self": _link(path, canonical), "next": None}
-        body = render_page(query, page.rows, links, None)
+        body = render_page(query, page.rows, links, limit)
     else:
         head = render_head(query.format, query.pollutants)
         body = head + render_rows(query.format, page.rows, query.pollutants)
@@ -235,8 +235,8 @@ async def readyz(request: Request) -> Response:
     service = _service(request)
     if service.draining:
         raise Problem("draining", "This process is shutting down.", headers={"retry-after": "5"})
-    await service.store.check()
-    service.database_answered()
+    if await service.store.check():
+        service.database_answered()
     return _status({"status": "ready", "version": __version__})
 
 

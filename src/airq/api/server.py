@@ -36,12 +36,6 @@ class Listener:
     drain_seconds: float
     shutdown_seconds: float
 
-    @property
-    def url(self) -> str:
-        """Where a browser on this machine finds it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104
-        return f"http://{host}:{self.port}"
-
 
 def check_port(host: str, port: int, variable: str) -> None:
     """Refuse a port that can't be had, before any long work begins.
@@ -50,9 +44,10 @@ def check_port(host: str, port: int, variable: str) -> None:
         ConfigurationError: another program listens there, or the address is none of this machine's.
     """
     try:
-        with socket.socket(socket.AF_INET6 if ":" in _numeric(host) else socket.AF_INET) as probe:
+        address = address_of(host)
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((_numeric(host), port))
+            probe.bind((address, port))
             probe.listen(1)
     except OSError as error:
         ours = error.errno in (errno.EADDRINUSE, errno.EACCES)
@@ -62,10 +57,22 @@ def check_port(host: str, port: int, variable: str) -> None:
         ) from None
 
 
-def _numeric(host: str) -> str:
-    """Return the address of a host's name, as the server needs it."""
+def address_of(host: str) -> str:
+    """Return the address to listen on for a host's name; `*` is every address that this machine has."""
+    if host == "*":
+        return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"  # noqa: S104
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return str(found[0][4][0])
+
+
+def url_of(host: str, port: int) -> str:
+    """Return where a browser on this machine finds what listens on a host."""
+    address = _from_here(host)
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+
+def _from_here(host: str) -> str:
+    return {"*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 async def serve(
@@ -99,7 +106,7 @@ async def serve(
         warnings.simplefilter("ignore")
         server = Server(
             application,
-            address=_numeric(listener.host),
+            address=address_of(listener.host),
             port=listener.port,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
@@ -113,7 +120,7 @@ async def serve(
     await asyncio.wait({serving, asked}, return_when=asyncio.FIRST_COMPLETED)
     if not asked.done():
         await serving
-        raise ConfigurationError(f"the server on {listener.url} ended by itself")
+        raise ConfigurationError(f"the server on {url_of(listener.host, listener.port)} ended by itself")
     try:
         await _drain(application, service, listener, server, serving, asked.result())
     except asyncio.CancelledError as hurry:
@@ -144,7 +151,7 @@ async def _drain(
 
 async def _listening(listener: Listener, serving: "asyncio.Task[None]") -> None:
     """Wait until the port answers."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listener.host, listener.host)  # noqa: S104
+    host = _from_here(listener.host)
     for _ in range(500):
         if serving.done():
             await serving
@@ -155,4 +162,4 @@ async def _listening(listener: Listener, serving: "asyncio.Task[None]") -> None:
                 await writer.wait_closed()
             return
         await asyncio.sleep(0.02)
-    raise ConfigurationError(f"{listener.url} does not answer after 10 s")
+    raise ConfigurationError(f"{url_of(listener.host, listener.port)} does not answer after 10 s")

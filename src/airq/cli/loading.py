@@ -1,17 +1,19 @@
 """`airq load`, `airq loads` and `airq purge`."""
 
+import io
+import re
 import sys
 import time
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from airq.cli import presentation
 from airq.cli.database import data_directory_option, database, json_option, run, wait_for, wait_option
 from airq.cli.options import MISSING, TIMEZONE, TOLERANCE
-from airq.cli.statuses import PARTIAL, REFUSED
+from airq.cli.statuses import GRAVITY, PARTIAL, REFUSED, status_of
 from airq.config import Settings
 from airq.domain.errors import AirqError, ConfigurationError, UnusableInput
 from airq.domain.tags import tags_touched
@@ -83,19 +85,22 @@ def load_all(
     *,
     as_json: bool = False,
 ) -> int:
-    """Load each source, given as its place and the name that it goes by; return the gravest exit status."""
-    from airq.ingest.sources import open_source
+    """Load each source, given as its place and the name that it goes by; return the gravest exit status.
+
+    A name that is the place itself is printed and stored as `name_of` tells.
+    """
+    from airq.ingest.sources import name_of, open_source
     from airq.loads import Options, Refused, read_load
     from airq.loads import load as load_source
 
     gravest = 0
     tags: list[str] = []
     try:
-        for place, name in sources:
+        for place, given in sources:
+            name = name_of(place) if given == place else given
             try:
-                with open_source(place, sys.stdin.buffer) as source:
-                    if name != place:
-                        source.name = name
+                with open_source(place, _standard_input()) as source:
+                    source.name = name
                     with presentation.progress(source.name, source.size, quiet=as_json) as watcher:
                         entry = run(load_source(url, source, options or Options(), watcher))
                     status = PARTIAL if entry.rejected else 0
@@ -103,20 +108,27 @@ def load_all(
                 entry, status = refusal.load, REFUSED
             except UnusableInput as error:
                 # The file could not be opened at all, so the ledger knows nothing of it.
-                presentation.show_unopened(place, str(error), as_json=as_json)
-                gravest = max(gravest, REFUSED)
+                status = status_of(error)
+                outcome = "refused" if status == REFUSED else "failed"
+                presentation.show_unopened(name, outcome, str(error), as_json=as_json)
+                gravest = max(gravest, status, key=GRAVITY.index)
                 continue
             except AirqError as error:
-                presentation.show_failed(place, str(error), as_json=as_json)
+                presentation.show_failed(name, str(error), as_json=as_json)
                 raise
             _, rejects, touched = run(read_load(url, entry.id, 10))
             presentation.show_load(entry, rejects, as_json=as_json)
             tags += tags_touched((one.station, one.month) for one in touched)
-            gravest = max(gravest, status)
+            gravest = max(gravest, status, key=GRAVITY.index)
     finally:
         # What was loaded before a fault is stale in the caches all the same.
         _purge_touched(settings, url, tags)
     return gravest
+
+
+def _standard_input() -> BinaryIO:
+    # Without one, as behind `<&-`, it is as empty as /dev/null.
+    return sys.stdin.buffer if sys.stdin else io.BytesIO()
 
 
 @click.group(invoke_without_command=True)
@@ -192,6 +204,12 @@ def purge(settings: Settings, tags: tuple[str, ...], everything: bool, as_json: 
     """
     if everything == bool(tags):
         raise click.UsageError("Name what to drop: --tag TAG for some answers, or --all.")
+    for tag in tags:
+        if not re.fullmatch("[!-~]+", tag):
+            raise click.UsageError(
+                f"--tag “{tag}” must be printable ASCII without spaces, as in answers' Cache-Tag header: "
+                "percent-encode other characters of a station's name."
+            )
     caches = _caches(settings)
     if caches is None:
         raise ConfigurationError(

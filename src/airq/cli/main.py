@@ -1,5 +1,6 @@
 """`airq`: its commands, and how it ends."""
 
+import io
 import os
 import signal
 import sys
@@ -21,6 +22,10 @@ Settings are environment variables: `airq settings` lists them."""
 
 def main() -> None:
     """Run the command line; faults that people can mend are told without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that can't show a character of a file or a station must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     # A terminated command leaves by its clean-up, which stops a PostgreSQL of its own.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))

@@ -141,10 +141,10 @@ def counting(rows: int) -> Iterator[Callable[[int], None] | None]:
         yield lambda written: bar.update(task, completed=written)
 
 
-def show_unopened(place: str, reason: str, *, as_json: bool) -> None:
+def show_unopened(place: str, outcome: str, reason: str, *, as_json: bool) -> None:
     """Print that a file could not even be opened."""
     if as_json:
-        _print_unentered(place, "refused", reason)
+        _print_unentered(place, outcome, reason)
     else:
         show_error(reason if reason.startswith(place) else f"{place}: {reason}")
 

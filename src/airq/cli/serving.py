@@ -32,7 +32,7 @@ def serve(settings: Settings, files: tuple[str, ...], sample: bool, data_directo
       AIRQ_DATABASE_URL=postgresql://airq@db/airq airq serve
     """
     from airq import embedded
-    from airq.api.server import check_port
+    from airq.api.server import check_port, url_of
     from airq.ingest.sources import check_source
     from airq.service import run_service
 
@@ -52,7 +52,7 @@ def serve(settings: Settings, files: tuple[str, ...], sample: bool, data_directo
         if urls.data_directory is not None:
             directory = shlex.quote(str(urls.data_directory))
             presentation.note(f"to add a file to it: airq load --data-directory {directory} FILE")
-        presentation.note(f"serving http://{settings.host}:{settings.port}/air_quality; Ctrl-C stops")
+        presentation.note(f"serving {url_of(settings.host, settings.port)}/air_quality; Ctrl-C stops")
         run(run_service(settings, urls.reader))
 
 

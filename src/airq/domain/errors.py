@@ -15,3 +15,7 @@ class ConfigurationError(AirqError):
 
 class UnusableInput(AirqError):
     """A file or stream as a whole can't be read as air-quality measurements."""
+
+
+class Unfetched(UnusableInput):
+    """A file could not be had, through no fault of its own: at another time it may be."""

@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import io
 import os
-import shutil
 import tempfile
 import urllib.error
 import urllib.parse
@@ -16,12 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
-from airq.domain.errors import UnusableInput
+from airq.domain.errors import Unfetched, UnusableInput
 
 DOWNLOAD_TIMEOUT_SECONDS = 60
 _CHUNK = 1024 * 1024
+_PASSING = (408, 425, 429)
+"""Statuses below 500 that another try may mend."""
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Source:
     """A CSV that can be read more than once.
 
     Args:
-        name: how people call it: the file's name, the URL without its secrets, or `-`.
+        name: how people call it, as `name_of` tells.
         path: where its bytes lie, as they came.
         size: their number.
     """
@@ -108,31 +109,26 @@ def open_source(place: str, stdin: BinaryIO) -> Iterator[Source]:
     load may need to read it twice.
 
     Raises:
-        UnusableInput: it can't be opened or fetched.
+        UnusableInput: it can't be opened.
+        Unfetched: it can't be fetched or kept at the moment.
     """
-    if place == "-":
-        with _temporary_file() as file:
-            shutil.copyfileobj(stdin, file, _CHUNK)
-            yield _spooled("-", file)
-    elif place.lower().startswith(("http://", "https://")):
-        name = _without_secrets(place)
-        with _temporary_file() as file:
-            _download(place, name, file)
-            yield _spooled(name, file)
-    else:
-        path = Path(place)
-        with ExitStack() as stack:
-            try:
+    name = name_of(place)
+    with ExitStack() as stack:
+        try:
+            if place == "-":
+                source = _kept(stdin, name, stack)
+            elif _is_url(place):
+                source = _fetched(place, name, stack)
+            else:
+                path = Path(place)
                 opened = stack.enter_context(path.open("rb"))
                 if opened.seekable():
-                    source = Source(place, path, path.stat().st_size)
+                    source = Source(name, path, path.stat().st_size)
                 else:  # A pipe, as a shell makes one of <(zcat x.csv.gz).
-                    file = stack.enter_context(_temporary_file())
-                    shutil.copyfileobj(opened, file, _CHUNK)
-                    source = _spooled(place, file)
-            except OSError as error:
-                raise UnusableInput(f"{place}: {error.strerror or error}") from None
-            yield source
+                    source = _kept(opened, name, stack)
+        except OSError as error:
+            raise UnusableInput(f"{name}: {error.strerror or error}") from None
+        yield source
 
 
 def check_source(place: str) -> None:
@@ -144,37 +140,98 @@ def check_source(place: str) -> None:
     if place == "-" or "://" in place:
         return
     if Path(place).is_dir():
-        raise UnusableInput(f"{place}: is a directory; name its files")
+        raise UnusableInput(f"{name_of(place)}: is a directory; name its files")
     if not os.access(place, os.R_OK):
         reason = "permission denied" if Path(place).exists() else "no such file"
-        raise UnusableInput(f"{place}: {reason}")
+        raise UnusableInput(f"{name_of(place)}: {reason}")
+
+
+def name_of(place: str) -> str:
+    """Return how people call a source: what a message may print and a database can store.
+
+    That is a URL without the user, the password and the query, where tokens stand. In any name, a �
+    takes the place of what is no UTF-8.
+    """
+    place = os.fsencode(place).decode(errors="replace")
+    if not _is_url(place):
+        return place
+    try:
+        parts = urllib.parse.urlsplit(place)
+    except ValueError:
+        return place.partition("//")[0] + "//…"
+    host = parts.netloc.rpartition("@")[2]
+    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
+
+
+def _is_url(place: str) -> bool:
+    return place.lower().startswith(("http://", "https://"))
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _kept(stream: _Readable, name: str, stack: ExitStack) -> Source:
+    """Copy a stream to a temporary file that lives as long as the stack.
+
+    Raises:
+        Unfetched: there is no room for it; faults of the stream are let through.
+    """
+    with _room_for(name):
+        file = stack.enter_context(_temporary_file())
+    size = 0
+    while part := memoryview(stream.read(_CHUNK)):
+        size += len(part)
+        while part:
+            with _room_for(name):
+                part = part[file.write(part) :]
+    return Source(name, Path(file.name), size)
 
 
 def _temporary_file() -> "tempfile._TemporaryFileWrapper[bytes]":
-    return tempfile.NamedTemporaryFile(prefix="airq-", suffix=".csv")
+    # Without a buffer, whose rest would fail once more where a full disk's file is closed.
+    return tempfile.NamedTemporaryFile(prefix="airq-", suffix=".csv", buffering=0)
 
 
-def _spooled(name: str, file: "tempfile._TemporaryFileWrapper[bytes]") -> Source:
-    file.flush()
-    return Source(name, Path(file.name), file.tell())
+@contextmanager
+def _room_for(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = tempfile.tempdir or "a temporary file"
+        raise Unfetched(
+            f"{name}: no room to keep it in {place}: {error.strerror or error}; "
+            "name a directory with room in TMPDIR"
+        ) from None
 
 
-def _download(url: str, name: str, file: "tempfile._TemporaryFileWrapper[bytes]") -> None:
+def _fetched(url: str, name: str, stack: ExitStack) -> Source:
     try:
         with urllib.request.urlopen(_request(url), timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:  # noqa: S310
-            shutil.copyfileobj(response, file, _CHUNK)
-            expected = response.headers.get("Content-Length")
+            source = _kept(response, name, stack)
+            expected = response.headers.get("Content-Length", "")
     except urllib.error.HTTPError as error:
         error.close()
-        raise UnusableInput(f"{name}: the server answered {error.code} {error.reason}") from None
+        passes = error.code >= 500 or error.code in _PASSING
+        kind = Unfetched if passes else UnusableInput
+        raise kind(f"{name}: the server answered {error.code} {error.reason}") from None
     except http.client.IncompleteRead:
-        raise UnusableInput(f"{name}: the server broke off; try again") from None
-    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Unfetched(f"{name}: the server broke off; try again") from None
+    except http.client.InvalidURL:
+        # The error quotes the query.
+        raise UnusableInput(
+            f"{name}: could not be fetched: the URL has a port that is no number, or a space, "
+            "which is written %20"
+        ) from None
+    except ValueError as error:
+        raise UnusableInput(f"{name}: could not be fetched: {error}") from None
+    except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         reason = getattr(reason, "strerror", None) or reason
-        raise UnusableInput(f"{name}: could not be fetched: {reason}") from None
-    if expected is not None and int(expected) != file.tell():
-        raise UnusableInput(f"{name}: {file.tell()} of {expected} bytes arrived; try again")
+        raise Unfetched(f"{name}: could not be fetched: {reason}") from None
+    if expected.isdecimal() and int(expected) != source.size:
+        raise Unfetched(f"{name}: {source.size} of {expected} bytes arrived; try again")
+    return source
 
 
 def _request(url: str) -> urllib.request.Request:
@@ -187,13 +244,3 @@ def _request(url: str) -> urllib.request.Request:
         credentials = base64.b64encode(urllib.parse.unquote_to_bytes(user)).decode()
         request.add_unredirected_header("Authorization", f"Basic {credentials}")
     return request
-
-
-def _without_secrets(url: str) -> str:
-    """Take the user, the password and the query, where tokens stand, out of a URL."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-    except ValueError as error:
-        raise UnusableInput(f"the URL can't be read: {error}") from None
-    host = parts.netloc.rpartition("@")[2]
-    return urllib.parse.urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))

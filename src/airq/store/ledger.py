@@ -18,6 +18,9 @@ RUNNING_LOCK = 0x72756E
 
 Connection: TypeAlias = asyncpg.Connection
 
+NO_EFFECT = {"load": "nothing of it is visible", "undo": "nothing was undone"}
+"""Kind of an entry → what is true of it if it did not come to its commit."""
+
 
 class UnknownLoad(AirqError):
     """There is no load of this number."""
@@ -97,14 +100,15 @@ async def mark_interrupted(connection: Connection) -> None:
     await connection.execute(
         """
         UPDATE airq.load SET outcome = 'interrupted', finished = clock_timestamp(),
-            reason = 'its process ended before it was through; nothing of it is visible'
+            reason = 'its process ended before it was through; '
+                || CASE kind WHEN 'undo' THEN $3::text ELSE $2::text END
         WHERE outcome = 'running' AND NOT EXISTS (
             SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
             AND classid = $1::bigint::oid AND objid = load.id::oid)
         """,
-        RUNNING_LOCK,
-    )
+        RUNNING_LOCK, NO_EFFECT["load"], NO_EFFECT["undo"],
+    )  # fmt: skip
 
 
 async def finish(connection: Connection, number: int, outcome: str, **columns: object) -> None:
@@ -138,6 +142,8 @@ def _assignments(columns: Iterable[str]) -> str:
 
 async def add_rejects(connection: Connection, number: int, rejects: Sequence[RejectedRow]) -> None:
     """Enter rows that a load refused."""
+    if not rejects:
+        return
     await connection.copy_records_to_table(
         "rejected_row",
         schema_name="airq",

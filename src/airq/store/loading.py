@@ -12,7 +12,7 @@ tell which of its rows comes last.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -42,7 +42,7 @@ class RepeatedRows(Exception):
 
 
 class LoadFailed(AirqError):
-    """The database could not take a load; nothing of it is visible."""
+    """The database could not take a load or an undo; it has no effect."""
 
 
 class Rows(Protocol):
@@ -108,11 +108,11 @@ class Transfer:
 
         Raises:
             RepeatedRows: the transaction is lost; start over with `stage_all`.
-            LoadFailed: the database can't take them, for instance because its disk is full.
+            LoadFailed: another session keeps a month's partition from being made.
         """
         if not len(rows.times):
             return
-        async with _told_faults():
+        async with self._told_repeats():
             await self._resolve(stations)
             station_ids = np.array(self._station_ids, np.int64)[rows.stations]
             months = rows.times.astype("datetime64[ms]").astype("datetime64[M]")
@@ -252,8 +252,9 @@ class Transfer:
 
     async def complete(self) -> Counts:
         """Merge what was staged, and enter what was touched."""
-        async with _told_faults():
-            await self._index(self._direct | self._staged_months)
+        async with self._told_repeats():
+            if months := self._direct | self._staged_months:  # None where every row was rejected.
+                await self._index(months)
             await self._settle()
             repeated = await self._merge() if self._staged_columns else 0
             inserted, changed = self._inserted.total(), self._changed.total()
@@ -317,24 +318,21 @@ class Transfer:
             if changed:
                 self._changed[station_id, month] += changed
 
-    async def repeated_lines(self) -> AsyncIterator[tuple[int, int]]:
+    @asynccontextmanager
+    async def _told_repeats(self) -> AsyncIterator[None]:
+        try:
+            yield
+        except asyncpg.UniqueViolationError:
+            if self.stage_all:  # No row of a file enters twice this way, so it is none of its.
+                raise
+            raise RepeatedRows from None
+
+    async def repeated_lines(self) -> AsyncGenerator[tuple[int, int]]:
         """Return, by line, each row that a later one of the file repeats, and the last such line."""
         if self._staged_columns is None:
             return
         async for line, last in self.data.cursor("SELECT line, last FROM repeated ORDER BY line"):
             yield line, last
-
-
-@asynccontextmanager
-async def _told_faults() -> AsyncIterator[None]:
-    try:
-        yield
-    except asyncpg.UniqueViolationError:
-        raise RepeatedRows from None
-    except asyncpg.InsufficientResourcesError as error:
-        raise LoadFailed(
-            f"the database has no room for this load ({reason_of(error)}); nothing of it is visible"
-        ) from error
 
 
 async def _partitions(connection: Connection) -> dict[date, bool]:
@@ -401,17 +399,24 @@ async def record_touched(
     )  # fmt: skip
 
 
-def describe(error: Exception) -> AirqError | None:
-    """Return a driver's fault during a load in words for people, or None if it is none of those."""
+def describe(error: Exception, kind: str) -> AirqError | None:
+    """Return a driver's fault in words for people, or None if it is none of those.
+
+    Args:
+        kind: during what it came: a "load" or an "undo".
+    """
+    untouched = ledger.NO_EFFECT[kind]
     translated = translate(error)
     if isinstance(translated, DatabaseUnavailable):
         while isinstance(error, asyncpg.InterfaceError) and isinstance(error.__context__, Exception):
             # The driver can't end a transaction whose connection is gone; why it is gone is what tells.
             error = error.__context__
+        twice = "nothing is undone twice" if kind == "undo" else "nothing enters twice"
         return LoadFailed(
-            f"the connection to the database was lost ({reason_of(error)}); run it again, "
-            "nothing enters twice"
+            f"the connection to the database was lost ({reason_of(error)}); run it again, {twice}"
         )
+    if isinstance(error, asyncpg.InsufficientResourcesError):
+        return LoadFailed(f"the database has no room for this {kind} ({reason_of(error)}); {untouched}")
     if isinstance(error, asyncpg.PostgresError):
-        return LoadFailed(f"the database refused: {reason_of(error)}; nothing of this load is visible")
+        return LoadFailed(f"the database refused this {kind}: {reason_of(error)}; {untouched}")
     return translated if isinstance(translated, AirqError) else None

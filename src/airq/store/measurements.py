@@ -13,8 +13,11 @@ from airq.domain.measurements import Columns
 from airq.domain.queries import Query, TimeRange
 from airq.domain.stations import Station
 from airq.store.connections import SchemaUnusable, from_codec, set_codecs, to_codec
-from airq.store.pool import Pool
+from airq.store.pool import Pool, TooBusy
 from airq.store.schema import NEEDED_SCHEMA, schema_revision
+
+CHECK_WAIT_SECONDS = 1.5
+"""Less than those who ask for readiness wait for its answer."""
 
 EXPORT_CHUNK_ROWS = 5_000
 MANY_MONTHS = 24
@@ -81,18 +84,26 @@ class Measurements:
         """Connections that are open, and how many of them are idle."""
         return self._pool.state
 
-    async def check(self) -> None:
+    async def check(self) -> bool:
         """Make sure that the database can serve this version of airq.
+
+        Returns:
+            False if it is at work on all connections, so that it was not asked.
 
         Raises:
             SchemaUnusable: it has none of airq's, an older one, or this role may not use it.
             DatabaseUnavailable: it can't be reached.
         """
-        async with self._pool.connection() as connection:
-            revision = await schema_revision(connection)
+        try:
+            async with self._pool.connection(CHECK_WAIT_SECONDS) as connection:
+                revision = await schema_revision(connection)
+        except TooBusy:
+            # Were this process left out for being busy, the others would have its requests too.
+            return False
         if revision is None or revision < NEEDED_SCHEMA:
             found = f"schema {revision}, and {NEEDED_SCHEMA} is needed" if revision else "no schema of airq's"
             raise SchemaUnusable(f"the database has {found}; run `airq migrate`")
+        return True
 
     async def _prepare(self, connection: asyncpg.Connection) -> None:
         await set_codecs(connection)

@@ -87,8 +87,13 @@ class Pool:
         return self._connections.get_size(), self._connections.get_idle_size()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.Connection]:
+    async def connection(
+        self, wait_seconds: float = ACQUIRE_TIMEOUT_SECONDS
+    ) -> AsyncIterator[asyncpg.Connection]:
         """Lend a connection.
+
+        Args:
+            wait_seconds: how long to wait for one.
 
         Raises:
             TooBusy: all of them are in use.
@@ -101,7 +106,7 @@ class Pool:
             try:
                 # Waiting with a timeout costs more than a statement, and an idle one is had at once.
                 idle = pool.get_idle_size() > 0
-                connection = await pool.acquire(timeout=None if idle else ACQUIRE_TIMEOUT_SECONDS)
+                connection = await pool.acquire(timeout=None if idle else wait_seconds)
             except TimeoutError:
                 if pool.get_size() < self.size:
                     raise

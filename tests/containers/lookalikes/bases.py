@@ -38,11 +38,13 @@ class Docker(Protocol):
         """Fail where `check` is set and the command failed."""
 
 
-def ensure(docker: Docker, cache: Path) -> dict[str, str]:
+def ensure(docker: Docker, cache: Path, *, may_make: bool) -> dict[str, str]:
     """Give the engine the base images: pulled where that is possible, else made here.
 
     Args:
         cache: a directory in which what was made is kept for the next run.
+        may_make: the engine runs for tests alone. In a user's own one, look-alikes would stay behind under
+            upstream's names, and images to be published would be built on them.
 
     Returns:
         Each image's name → "upstream" or "look-alike".
@@ -50,6 +52,14 @@ def ensure(docker: Docker, cache: Path) -> dict[str, str]:
     Raises:
         CantMake: neither is possible; the message says why.
     """
+    if not may_make:
+        for name in (DEBIAN, POSTGRES):
+            if not _is_upstreams(docker, name):
+                raise CantMake(
+                    f"docker pull {name} failed, and look-alikes are made only in an engine that was started "
+                    "for the tests (as root, where dockerd is installed and no engine answers)"
+                )
+        return dict.fromkeys((DEBIAN, POSTGRES), "upstream")
 
     def make_postgres(key: str) -> None:
         if _key_of(docker, FORKY) != debian_key:
@@ -67,17 +77,19 @@ def ensure(docker: Docker, cache: Path) -> dict[str, str]:
 
 
 def _ensure(docker: Docker, name: str, key: str, make: Callable[[str], None]) -> str:
-    found = _key_of(docker, name)
-    if found == key:
-        return "look-alike"
-    if found == "":
-        return "upstream"
-    # `docker pull` says why it failed; all that matters here is whether the image is there behind it.
-    docker("pull", "--quiet", name, check=False, timeout_seconds=PULL_SECONDS)
-    if _key_of(docker, name) == "":
-        return "upstream"
-    make(key)
+    if _key_of(docker, name) != key:
+        if _is_upstreams(docker, name):
+            return "upstream"
+        make(key)
     return "look-alike"
+
+
+def _is_upstreams(docker: Docker, name: str) -> bool:
+    """Tell whether the engine has upstream's image, which is pulled if need be."""
+    if _key_of(docker, name) != "":
+        # `docker pull` says why it failed; all that matters here is whether the image is there behind it.
+        docker("pull", "--quiet", name, check=False, timeout_seconds=PULL_SECONDS)
+    return _key_of(docker, name) == ""
 
 
 def _key_of(docker: Docker, name: str) -> str | None:

@@ -16,6 +16,7 @@ from tests.conftest import REAL_CSV, Database, airq_environment
 from tests.integration.api import listing
 from tests.integration.api.listing import Row
 from tests.integration.api.process import Api, serving
+from tests.integration.publishing import Said
 
 Serve = Callable[..., AbstractContextManager[Api]]
 
@@ -23,30 +24,17 @@ BIG = Simulation(stations=40, days=40, interval=timedelta(minutes=15))
 """More than any buffer between the API and a client holds."""
 
 
-class Unwatched:
-    """A load's watcher that tells nobody."""
-
-    def read(self, byte_count: int) -> None:
-        """Nobody asks."""
-
-    def sent(self, rows: int) -> None:
-        """Nobody asks."""
-
-    def notice(self, message: str) -> None:
-        """Nobody asks."""
-
-
 def load(database: Database, path: Path) -> int:
     """Load a file whose rows are all good; return its number in the ledger."""
     with open_source(str(path), io.BytesIO()) as source:
-        entry = asyncio.run(loads.load(database.loader, source, loads.Options(), Unwatched()))
+        entry = asyncio.run(loads.load(database.loader, source, loads.Options(), Said()))
     assert (entry.outcome, entry.rejected) == ("loaded", 0)
     return entry.id
 
 
 def undo(database: Database, number: int) -> None:
     """Take a load back."""
-    asyncio.run(loads.undo_load(database.loader, number, Unwatched()))
+    asyncio.run(loads.undo_load(database.loader, number, Said()))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Measurements made by hand, and a simple model of what the API has to answer about them."""
 
 import csv
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,7 +51,7 @@ def read_time(text: str) -> datetime:
 
 
 def hand_made() -> list[Row]:
-    """Return rows with many equal times, single ones, months apart, nulls and unusual doubles."""
+    """Return rows with many equal times, single ones, nulls and unusual doubles, in months by the dozen."""
     doubles = (0.1, 5e-324, 1e22, 1 / 3, 123456789.12345679, 0.0, 7.0, 2.5e-7)
     rows = []
     moments = [
@@ -74,6 +75,10 @@ def hand_made() -> list[Row]:
         at = start + timedelta(minutes=number // 3, milliseconds=number // 3)
         rows.append(Row(at, station, (float(number), None, None, number / 7, None, None)))
     rows.append(Row(datetime(2016, 3, 2, tzinfo=UTC), "évora", (None,) * 5 + (1.5,)))
+    # So many months that a page is no longer looked for in all of them at once.
+    for number in range(40):
+        at = datetime(2017 + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+        rows.append(Row(at, STATIONS[number % len(STATIONS)], (None, number / 3, None, None, None, None)))
     return sorted(rows, key=lambda row: row.key)
 
 
@@ -82,7 +87,7 @@ def write_csv(rows: Iterable[Row], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["TimeInstant", "id_entity", *POLLUTANTS])
-        for row in sorted(rows, key=lambda row: (row.at, hash(row.station) % 7)):
+        for row in sorted(rows, key=lambda row: (row.at, zlib.crc32(row.station.encode()))):
             cells = ["" if value is None else repr(value) for value in row.values]
             writer.writerow([spelled(row.at), row.station, *cells])
 

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.ports import free_port
 
 START_SECONDS = 20.0
 
@@ -103,29 +106,28 @@ class Api:
         found: list[dict[str, Any]] = [json.loads(line) for line in list(self.lines)]
         return [event for event in found if name in ("", event["event"])]
 
-    def request_event(self, request_id: str) -> dict[str, Any]:
-        """Wait for what was logged at the end of a request."""
+    def lines_until(self, request_id: str) -> list[str]:
+        """Wait for the line of a request; return it and those before it."""
+        ended = re.compile(rf"request.finished.*\brequest_id\W+{re.escape(request_id)}(\"|$)")
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            for event in self.events("request_finished"):
-                if event["request_id"] == request_id:
-                    return event
+            lines = list(self.lines)
+            for number, line in enumerate(lines):
+                if ended.search(line):
+                    return lines[: number + 1]
             time.sleep(0.02)
         raise AssertionError(f"request {request_id} was not logged")
+
+    def request_event(self, request_id: str) -> dict[str, Any]:
+        """Wait for what was logged at the end of a request."""
+        event: dict[str, Any] = json.loads(self.lines_until(request_id)[-1])
+        return event
 
     def stop(self) -> int:
         """End it as an operator would, and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(30)
-
-
-def find_port() -> int:
-    """Return a port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -135,7 +137,7 @@ def serving(environment: Mapping[str, str], *arguments: str) -> Iterator[Api]:
     Args:
         environment: what it gets besides this process's own; settings of airq are never inherited.
     """
-    port, metrics_port = find_port(), find_port()
+    port, metrics_port = free_port(), free_port()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRQ_")}
     ports = {"AIRQ_PORT": str(port), "AIRQ_METRICS_PORT": str(metrics_port)}
     with subprocess.Popen(

@@ -1,18 +1,15 @@
 """A database that is slow, busy, silent or not made for airq: told as such, and never a hang."""
 
 import asyncio
-import os
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import asyncpg
 import pytest
 
 from airq import embedded
@@ -21,29 +18,7 @@ from tests.integration.api import listing
 from tests.integration.api.conftest import Serve, load
 from tests.integration.api.listing import Row
 from tests.integration.api.process import Answer, Api
-
-
-@contextmanager
-def locked(database: Database, *tables: str) -> Iterator[None]:
-    """Hold a lock against which no reader gets through."""
-    locks, released = threading.Event(), threading.Event()
-
-    async def hold() -> None:
-        connection = await asyncpg.connect(database.owner)
-        async with connection.transaction():
-            await connection.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
-            locks.set()
-            await asyncio.to_thread(released.wait)
-        await connection.close()
-
-    holder = threading.Thread(target=lambda: asyncio.run(hold()))
-    holder.start()
-    assert locks.wait(10)
-    try:
-        yield
-    finally:
-        released.set()
-        holder.join()
+from tests.integration.sessions import session
 
 
 def at_once(api: Api, *targets: str) -> list[Answer]:
@@ -61,6 +36,14 @@ def at_once(api: Api, *targets: str) -> list[Answer]:
     return [answers[number] for number in range(len(targets))]
 
 
+def wait_until_served(api: Api) -> None:
+    """Wait until measurements are served again."""
+    deadline = time.monotonic() + 10
+    while (answer := api.get("/air_quality")).status != 200:
+        assert time.monotonic() < deadline, answer.body
+        time.sleep(0.05)
+
+
 def check_unavailable(answer: Answer, kind: str) -> str:
     """Check an answer that asks the client to come again, and return what it says."""
     assert (answer.status, answer.kind) == (503, kind)
@@ -73,10 +56,10 @@ def check_unavailable(answer: Answer, kind: str) -> str:
 def test_slow_and_crowded_requests_are_told_so_and_the_database_is_not_called_lost(
     serve: Serve, database: Database
 ) -> None:
-    settings = {"AIRQ_STATEMENT_TIMEOUT_SECONDS": "6", "AIRQ_POOL_SIZE": "2"}
+    settings = {"AIRQ_STATEMENT_TIMEOUT_SECONDS": "10", "AIRQ_POOL_SIZE": "2"}
     with serve(database, **settings) as api:
         assert api.get("/air_quality").status == 200
-        with locked(database, "airq.measurement"):
+        with session(database, "LOCK airq.measurement IN ACCESS EXCLUSIVE MODE"):
             began = time.monotonic()
             answers = at_once(api, *["/air_quality"] * 6, "/readyz", "/livez")
             elapsed = time.monotonic() - began
@@ -87,7 +70,7 @@ def test_slow_and_crowded_requests_are_told_so_and_the_database_is_not_called_lo
             assert "shorter time range" in check_unavailable(slow[0], "query-too-slow")
             check_unavailable(crowded[0], "too-busy")
             assert answers[7].status == 200
-            assert elapsed < 12
+            assert elapsed < 20
         assert api.get("/air_quality").status == 200
         assert not api.events("database_lost")
         assert not api.events("request_failed")
@@ -153,10 +136,11 @@ def test_a_database_that_comes_back_from_a_backup_is_read_by_its_own_numbers(
             "UPDATE airq.station SET name = 'x' WHERE name = 'a'",
             "UPDATE airq.station SET name = 'a' WHERE name = 'b'",
             "UPDATE airq.station SET name = 'b' WHERE name = 'x'",
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            # Seen to its end, so that no request is answered by the connections of before.
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
             "WHERE application_name = 'airq serve' AND datname = current_database()",
         )
-        time.sleep(0.1)
+        wait_until_served(api)
         assert [(row["station"], row["so2"]) for row in api.rows("/air_quality")] == [("a", 2), ("b", 1)]
         assert api.rows("/air_quality?station=a")[0]["so2"] == 2
 
@@ -228,8 +212,6 @@ class Wire:
 
 @pytest.fixture
 def wire(server: embedded.Server) -> Iterator[Wire]:
-    if not hasattr(os, "getuid"):
-        pytest.skip("needs Unix sockets")
     wire = Wire(server)
     wire.start()
     yield wire
@@ -250,6 +232,5 @@ def test_a_database_that_falls_silent_is_given_up_and_found_again(
         assert time.monotonic() - began < 15
         assert api.get("/livez").status == 200
         wire.pass_on()
-        time.sleep(1.1)
-        assert api.get("/air_quality").status == 200
+        wait_until_served(api)
         assert len(api.events("database_lost")) == len(api.events("database_found")) == 1

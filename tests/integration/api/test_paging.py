@@ -10,11 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airq.store.measurements import MANY_MONTHS
 from tests.conftest import Database
 from tests.integration.api import listing
 from tests.integration.api.conftest import Serve, load
 from tests.integration.api.listing import POLLUTANTS, STATIONS, Row
 from tests.integration.api.process import Api
+from tests.integration.sessions import session
 
 MOST_REQUESTS = 40
 """Pages of one walk, so that many walks are made instead of long ones."""
@@ -111,6 +113,34 @@ def test_a_walk_may_change_its_limit_pollutants_and_format(
     assert [json.loads(line) for line in rest] == [row.shown() for row in expected[at:]]
 
 
+def test_the_walks_go_through_more_months_than_are_read_at_once(rows: list[Row]) -> None:
+    assert len({(row.at.year, row.at.month) for row in rows}) > MANY_MONTHS
+
+
+@pytest.mark.parametrize(
+    ("filters", "month"),
+    [
+        ("limit=5", "2024_07"),
+        ("limit=5&order=desc", "1999_12"),
+        # Of the month in which the range begins, all measurements may be outside of it.
+        ("limit=5&from=2016-02-29T12:00:00.001Z", "2024_07"),
+        ("limit=5&order=desc&to=2024-07-01", "1999_12"),
+        ("limit=5&from=2000-01-01&to=2024-01-01", "2020_04"),
+        ("limit=1&station=Zulu&station=%C3%BF", "2024_07"),
+        ("limit=30&format=csv", "2024_07"),
+    ],
+)
+def test_a_page_touches_no_month_far_behind_it(
+    api: Api, small_database: Database, filters: str, month: str
+) -> None:
+    target = f"/air_quality?{filters}"
+    with session(small_database, f"LOCK TABLE airq.measurement_{month} IN ACCESS EXCLUSIVE MODE"):
+        for _ in range(3):
+            answer = api.get(target)
+            assert answer.status == 200, answer.body
+            target = answer.headers["link"].partition("<")[2].partition(">")[0]
+
+
 def cursor_of(api: Api, target: str = "/air_quality?limit=5") -> str:
     """Return the cursor behind the first page of a listing."""
     cursor: str = api.get(target).json()["links"]["next"].partition("cursor=")[2].partition("&")[0]
@@ -145,19 +175,6 @@ def test_a_broken_cursor_is_the_clients_fault_and_never_ours(api: Api, data: st.
             (400, "invalid-parameter"),
             (400, "foreign-cursor"),
         ), broken
-
-
-def test_csv_pages_continue_at_their_link_header(api: Api, rows: list[Row]) -> None:
-    target: str | None = "/air_quality?format=csv&limit=400"
-    lines: list[bytes] = []
-    while target is not None:
-        answer = api.get(target)
-        header, *page = answer.body.splitlines()
-        assert header.startswith(b"timestamp,station,")
-        lines += page
-        link = answer.headers["link"]
-        target = link.partition("<")[2].partition(">")[0] if link else None
-    assert len(lines) == len(rows)
 
 
 def test_a_link_that_could_not_be_followed_is_not_given(

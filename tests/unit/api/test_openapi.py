@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import schemathesis
 
 from airq.api.application import ROUTES
 from airq.api.openapi import document
@@ -15,7 +16,6 @@ PARAMETERS: dict[str, tuple[Parameter, ...]] = {"/air_quality": LISTING, "/air_q
 
 
 def test_the_document_is_valid_openapi_3_1() -> None:
-    schemathesis = pytest.importorskip("schemathesis")
     assert document()["openapi"] == "3.1.0"
     schemathesis.openapi.from_dict(document()).validate()
 

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airq.domain.tags import (
@@ -16,22 +16,39 @@ from airq.domain.tags import (
 )
 
 MONTHS = st.dates(date(2015, 1, 1), date(2020, 12, 31)).map(lambda day: day.replace(day=1))
+FIRST = date(2015, 1, 1)
+MANY = [str(number) for number in range(MOST_TAGS + 1)]
+LONG = "é" * LONGEST_TAGS
+SEVEN_YEARS = [date(2015 + number // 12, number % 12 + 1, 1) for number in range(84)]
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=5)
 
 
-@given(
-    stations=st.lists(NAMES, unique=True, max_size=100),
-    months=st.none() | st.lists(MONTHS, unique=True, min_size=1, max_size=70),
-    station=NAMES,
-    month=MONTHS,
-)
+@st.composite
+def asked_and_shown(draw: st.DrawFn) -> tuple[list[str], list[date] | None, tuple[str, date]]:
+    """Stations and months of a request, and one of the pairs that its answer shows."""
+    stations = draw(st.lists(NAMES, unique=True, max_size=100))
+    months = draw(st.none() | st.lists(MONTHS, unique=True, min_size=1, max_size=70))
+    station = draw(st.sampled_from(stations) if stations else NAMES)
+    month = draw(st.sampled_from(months) if months else MONTHS)
+    return stations, months, (station, month)
+
+
+@given(asked_and_shown())
+@example(([], None, ("a", FIRST)))
+@example((["a"], None, ("a", FIRST)))
+@example((["a", "b"], [FIRST], ("b", FIRST)))
+# Too many or too long for a header: as pairs, as stations, as months.
+@example((MANY, [FIRST], (MANY[-1], FIRST)))
+@example((MANY, None, (MANY[-1], FIRST)))
+@example((MANY[:60], SEVEN_YEARS, (MANY[59], SEVEN_YEARS[-1])))
+@example((MANY, SEVEN_YEARS, (MANY[-1], SEVEN_YEARS[-1])))
+@example(([LONG], [FIRST], (LONG, FIRST)))
+@example(([LONG], None, (LONG, FIRST)))
 def test_an_answer_falls_if_a_load_touches_what_it_asked_for(
-    stations: list[str], months: list[date] | None, station: str, month: date
+    case: tuple[list[str], list[date] | None, tuple[str, date]],
 ) -> None:
-    shows = (not stations or station in stations) and (months is None or month in months)
-    common = set(tags_asked(stations, months)) & set(tags_touched([(station, month)]))
-    if shows:
-        assert common
+    stations, months, touched = case
+    assert set(tags_asked(stations, months)) & set(tags_touched([touched]))
 
 
 @given(

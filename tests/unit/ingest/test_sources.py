@@ -4,15 +4,18 @@ import gzip
 import hashlib
 import io
 import os
+import resource
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from airq.domain.errors import UnusableInput
-from airq.ingest.sources import Source, open_source
+from airq.domain.errors import Unfetched, UnusableInput
+from airq.ingest.sources import Source, check_source, open_source
 
 CONTENT = b"TimeInstant,id_entity,so2\n" * 1000
 NO_INPUT = io.BytesIO()
@@ -29,8 +32,9 @@ def content(source: Source) -> bytes:
 class _Publisher(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path == "/missing.csv":
-            self.send_error(404)
+        refused = {"/missing.csv": 404, "/limited.csv": 429, "/busy.csv": 503}.get(path)
+        if refused:
+            self.send_error(refused)
             return
         if path == "/elsewhere.csv":
             self.send_response(302)
@@ -42,6 +46,11 @@ class _Publisher(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         body = gzip.compress(CONTENT) if path.endswith(".gz") else CONTENT
+        if path == "/odd.csv":
+            self.send_header("Content-Length", "many")
+            self.end_headers()
+            self.wfile.write(body)
+            return
         if path == "/chunks.csv":
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
@@ -129,10 +138,28 @@ def test_a_urls_secrets_are_no_part_of_its_name(site: str) -> None:
     with pytest.raises(UnusableInput) as refusal, open_source(with_password, NO_INPUT):
         pass
     assert "secret" not in str(refusal.value)
-    unreadable = "http://user:secret@[::1/x.csv?token=secret"
-    with pytest.raises(UnusableInput) as refusal, open_source(unreadable, NO_INPUT):
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://user:secret@[::1/x.csv?token=secret", "http://…: could not be fetched: Invalid IPv6 URL"),
+        (
+            "http://user:secret@h/x y.csv?token=secret",
+            "http://h/x y.csv?…: could not be fetched: the URL has a port that is no number, or a space, ",
+        ),
+    ],
+)
+def test_a_malformed_urls_secrets_are_not_told(url: str, told: str) -> None:
+    with pytest.raises(UnusableInput) as refusal, open_source(url, NO_INPUT):
         pass
-    assert str(refusal.value) == "the URL can't be read: Invalid IPv6 URL"
+    assert str(refusal.value).startswith(told)
+    assert "secret" not in str(refusal.value)
+
+
+def test_a_size_that_a_server_tells_wrongly_is_no_fault_of_the_measurements(site: str) -> None:
+    with open_source(f"{site}/odd.csv", NO_INPUT) as source:
+        assert content(source) == CONTENT
 
 
 def test_a_user_and_password_in_a_url_are_sent_to_that_server_alone(site: str) -> None:
@@ -148,22 +175,27 @@ def test_a_user_and_password_in_a_url_are_sent_to_that_server_alone(site: str) -
 
 
 @pytest.mark.parametrize(
-    ("path", "message"),
+    ("path", "kind", "message"),
     [
-        ("/missing.csv", "the server answered 404 Not Found"),
-        ("/short.csv", "25990 of 26000 bytes arrived; try again"),
-        ("/chunks.csv", "the server broke off; try again"),
+        ("/missing.csv", UnusableInput, "the server answered 404 Not Found"),
+        ("/busy.csv", Unfetched, "the server answered 503 Service Unavailable"),
+        ("/limited.csv", Unfetched, "the server answered 429 Too Many Requests"),
+        ("/short.csv", Unfetched, "25990 of 26000 bytes arrived; try again"),
+        ("/chunks.csv", Unfetched, "the server broke off; try again"),
     ],
 )
-def test_what_a_server_fails_to_give_is_told(path: str, message: str, site: str) -> None:
+def test_what_a_server_fails_to_give_is_told(
+    path: str, kind: type[UnusableInput], message: str, site: str
+) -> None:
     with pytest.raises(UnusableInput) as refusal, open_source(site + path, NO_INPUT):
         pass
     assert str(refusal.value) == f"{site}{path}: {message}"
+    assert type(refusal.value) is kind
 
 
 def test_a_server_that_is_not_there_is_told() -> None:
     with (
-        pytest.raises(UnusableInput, match=r"^http://127\.0\.0\.1:9/x\.csv: could not be fetched: "),
+        pytest.raises(Unfetched, match=r"^http://127\.0\.0\.1:9/x\.csv: could not be fetched: "),
         open_source("http://127.0.0.1:9/x.csv", NO_INPUT),
     ):
         pass
@@ -183,6 +215,102 @@ def test_files_that_cannot_be_opened_are_told_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnusableInput) as refusal, open_source(str(tmp_path), NO_INPUT):
         pass
     assert str(refusal.value) == f"{tmp_path}: Is a directory"
+
+
+def test_a_file_whose_name_is_no_utf_8_is_read_and_goes_by_a_name_that_can_be_stored(
+    tmp_path: Path,
+) -> None:
+    place = os.fsdecode(os.fsencode(tmp_path) + b"/Ja\xe9n.csv")
+    Path(place).write_bytes(CONTENT)
+    with open_source(place, NO_INPUT) as source:
+        assert source.name == f"{tmp_path}/Ja�n.csv"
+        assert content(source) == CONTENT
+    check_source(place)
+    Path(place).unlink()
+    with pytest.raises(UnusableInput) as refusal, open_source(place, NO_INPUT):
+        pass
+    assert str(refusal.value) == f"{tmp_path}/Ja�n.csv: No such file or directory"
+    with pytest.raises(UnusableInput) as refusal:
+        check_source(place)
+    assert str(refusal.value) == f"{tmp_path}/Ja�n.csv: no such file"
+
+
+@pytest.fixture(params=["standard input", "pipe", "URL"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, site: str) -> Iterator[str]:
+    """What has to be kept in a temporary file while it is loaded."""
+    if request.param == "standard input":
+        yield "-"
+    elif request.param == "URL":
+        yield f"{site}/measurements.csv"
+    else:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+
+        def write() -> None:
+            with suppress(BrokenPipeError):  # Who refuses it reads it not to its end.
+                pipe.write_bytes(CONTENT)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        yield str(pipe)
+        writer.join()
+
+
+@contextmanager
+def room_for(byte_count: int) -> Iterator[None]:
+    """Let no file of this process grow larger, as on a disk that is full then."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (byte_count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("room", [0, 10_000])
+def test_what_there_is_no_room_to_keep_is_told_and_nothing_is_left(
+    place: str, room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(directory))
+    with (
+        room_for(room),
+        pytest.raises(UnusableInput) as refusal,
+        open_source(place, io.BytesIO(CONTENT)),
+    ):
+        pass
+    assert str(refusal.value) == (
+        f"{place}: no room to keep it in {directory}: File too large; name a directory with room in TMPDIR"
+    )
+    assert list(directory.iterdir()) == []
+
+
+def test_a_directory_in_which_nothing_can_be_kept_is_told(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(UnusableInput) as refusal, open_source(place, io.BytesIO(CONTENT)):
+        pass
+    assert str(refusal.value) == (
+        f"{place}: no room to keep it in {tmp_path}/missing: No such file or directory; "
+        "name a directory with room in TMPDIR"
+    )
+
+
+@pytest.mark.parametrize("fault", [OSError("ours"), ValueError("ours")], ids=repr)
+def test_a_fault_of_who_reads_a_source_is_not_called_one_of_the_source(place: str, fault: Exception) -> None:
+    with pytest.raises(type(fault), match="ours"), open_source(place, io.BytesIO(CONTENT)):
+        raise fault
+
+
+def test_a_standard_input_that_fails_is_told() -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(UnusableInput, match=r"^-: Input/output error$"), open_source("-", Failing()):
+        pass
 
 
 def test_a_disk_that_fails_while_reading_is_told(tmp_path: Path) -> None:

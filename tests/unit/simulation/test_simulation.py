@@ -19,7 +19,6 @@ from airq.domain.errors import AirqError
 from airq.domain.pollutants import NAMES
 from airq.simulation import Simulation, write_csv
 
-ORIGINAL = Path(__file__).parents[3] / ".." / "shared" / "data" / "environment_airq_measurand.csv"
 HOURLY = timedelta(hours=1)
 
 
@@ -118,11 +117,9 @@ def test_a_wider_interval_samples_the_same_air() -> None:
     assert [line for line in often if line[14:16] == b"00"] == seldom
 
 
-def test_the_form_is_that_of_the_original() -> None:
-    if not ORIGINAL.exists():
-        pytest.skip("the original data set is not beside this repository")
+def test_the_form_is_that_of_the_original(real_csv: Path) -> None:
     header, first, *_ = simulated(Simulation(stations=2, days=1)).split(b"\n")
-    original = ORIGINAL.read_bytes().split(b"\n", 2)
+    original = real_csv.read_bytes().split(b"\n", 2)
     assert header == original[0].rstrip(b"\r")
     assert len(first.split(b",")) == len(original[1].split(b","))
     assert len(first.split(b",")[0]) == len(original[1].split(b",")[0])

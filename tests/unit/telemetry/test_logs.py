@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from airq.telemetry import events
-from airq.telemetry.events import DatabaseLost, Event, RequestFailed, RequestFinished, SettingUnknown
+from airq.telemetry.events import DatabaseLost, Event, RequestFailed, SettingUnknown
 from airq.telemetry.logs import log_observer
+from tests.unit.telemetry.requests import finished
 
 
 class Terminal(io.StringIO):
@@ -17,15 +18,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-def finished(**changes: Any) -> RequestFinished:
-    """Return the event of a request."""
-    usual: dict[str, Any] = {
-        "method": "GET", "route": "/air_quality", "target": "/air_quality?limit=1", "status": 200,
-        "duration_seconds": 0.25, "rows": 1, "size": 99, "request_id": "abc",
-    }  # fmt: skip
-    return RequestFinished(**usual | changes)
 
 
 def written(
@@ -45,7 +37,7 @@ def test_a_json_line_has_time_level_and_name_in_front_and_then_the_events_own_fi
     assert list(line)[:3] == ["timestamp", "level", "event"]
     assert line["timestamp"].endswith("Z")
     assert (line["level"], line["event"]) == ("info", "request_finished")
-    assert (line["status"], line["duration_seconds"], line["rows"], line["size"]) == (200, 0.25, 1, 99)
+    assert (line["status"], line["duration_seconds"], line["rows"], line["size"]) == (200, 0.02, 5, 99)
     assert "error" not in line
 
 

@@ -1,13 +1,14 @@
 """Events and the store's state as Prometheus metrics."""
 
-from typing import Any
+import socket
 
 import pytest
 from prometheus_client import generate_latest
 
 from airq.domain.errors import ConfigurationError
-from airq.telemetry.events import DatabaseFound, DatabaseLost, RequestFinished
+from airq.telemetry.events import DatabaseFound, DatabaseLost
 from airq.telemetry.metrics import Metrics, StoreState
+from tests.unit.telemetry.requests import finished
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -20,15 +21,6 @@ def samples(metrics: Metrics) -> dict[str, float]:
 def make(state: StoreState | None = None) -> Metrics:
     """Return metrics at the time 1000."""
     return Metrics("1.2.3", lambda: state or StoreState(3, 2, 10), lambda: 1000.0)
-
-
-def finished(**changes: Any) -> RequestFinished:
-    """Return the event of a request."""
-    usual: dict[str, Any] = {
-        "method": "GET", "route": "/air_quality", "target": "/air_quality?limit=1", "status": 200,
-        "duration_seconds": 0.02, "rows": 5, "size": 99, "request_id": "abc",
-    }  # fmt: skip
-    return RequestFinished(**usual | changes)
 
 
 def test_requests_are_counted_by_method_route_and_status() -> None:
@@ -79,8 +71,6 @@ def test_without_a_database_only_the_process_is_told_of() -> None:
 
 
 def test_a_taken_port_is_told_with_the_way_out() -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
