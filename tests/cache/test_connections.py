@@ -1,9 +1,12 @@
-"""The cache parts with a connection to the API now and then, and uses it many times before that."""
+"""The cache's connections to the API: how long they are used, and how long one may take to come about."""
 
+import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 
 import pytest
 
@@ -12,6 +15,8 @@ from tests.cache.varnish import ASKED, WHY_NOT
 
 pytestmark = pytest.mark.skipif(not ASKED, reason=WHY_NOT)
 MISSES = 500
+TOO_OLD_SECONDS = 11.5
+"""So old, and while the API looks ready, an answer is given behind a fetch that failed and not before."""
 
 
 @pytest.fixture
@@ -52,3 +57,46 @@ def test_a_connection_is_used_many_times_but_not_for_ever(
     assert sum(seen.values()) >= MISSES
     # On average 50 requests; that one lasts for all of them happens once in 20,000 runs.
     assert 1 < len(seen) < MISSES / 5
+
+
+class NoBacklog(HTTPServer):
+    """Takes one connection and lets one wait; the kernel answers no other."""
+
+    request_queue_size = 0
+
+
+class AnsweringOnce(BaseHTTPRequestHandler):
+    """Ends each connection with its answer, which is fresh for a second."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.send_header("Cache-Control", "public, s-maxage=1")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep quiet."""
+
+
+def test_a_connection_that_does_not_come_about_is_given_up_behind_a_second_and_a_half(
+    start_cache: StartCache,
+) -> None:
+    with NoBacklog(("127.0.0.1", 0), AnsweringOnce) as server, ExitStack() as stack:
+        serving = threading.Thread(target=server.serve_forever, args=(0.1,))
+        serving.start()
+        try:
+            cache = start_cache(server.server_address[1])
+            assert cache.ask("/air_quality").status == 200
+            time.sleep(TOO_OLD_SECONDS)
+        finally:
+            server.shutdown()
+            serving.join()
+        # As where its node is gone: connections begin, and nothing comes back.
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(server.server_address)
+        began = time.monotonic()
+        assert cache.ask("/air_quality").headers["x-cache"] == "stale"
+        assert 1.4 < time.monotonic() - began < 2.5

@@ -1,21 +1,29 @@
 """The cache's own process: what it refuses, whom it follows, how it ends; `make test-cache` runs them."""
 
 import itertools
+import os
+import re
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from tests.cache.conftest import TOKEN, StartCache, wait_for
+from tests.cache.conftest import TOKEN, Cache, StartCache, wait_for
 from tests.cache.varnish import ASKED, IMAGE_FOLDER, WHY_NOT, Varnish
-from tests.e2e.serving import free_port
+from tests.conftest import FOR_GOOD
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(not ASKED, reason=WHY_NOT)
+
+ANOTHER_ADDRESS = (
+    f"{FOR_GOOD}changing an address takes a Debian of its own; the container tests do it with Compose"
+)
 
 
 @contextmanager
@@ -48,7 +56,7 @@ def test_the_cache_follows_the_api_to_a_new_address_and_keeps_what_is_stored(
     varnish: Varnish, start_cache: StartCache, tmp_path: Path
 ) -> None:
     if varnish.kind != "chroot":
-        pytest.skip("changing an address takes a Debian of its own; the container tests do it with Compose")
+        pytest.skip(ANOTHER_ADDRESS)
     hosts, port = tmp_path / "hosts", free_port()
     hosts.write_text("127.0.0.1 localhost\n")
     cache = start_cache(port, hosts, AIRQ_API_HOST="api.test")
@@ -76,6 +84,44 @@ def test_the_cache_follows_the_api_to_a_new_address_and_keeps_what_is_stored(
                 return both == {b"first", b"second"}
 
             wait_for(both_answered, cache)
+
+
+def test_new_addresses_that_could_not_be_taken_are_tried_again(
+    varnish: Varnish, start_cache: StartCache, tmp_path: Path
+) -> None:
+    if varnish.kind != "chroot":
+        pytest.skip(ANOTHER_ADDRESS)
+    hosts, port = tmp_path / "hosts", free_port()
+    hosts.write_text("127.0.0.1 localhost\n")
+    path = f"/tests/failing_once:{os.environ['PATH']}"
+    cache = start_cache(port, hosts, AIRQ_API_HOST="api.test", PATH=path)
+    for address, target in (("127.0.0.2", "/air_quality?limit=2"), ("127.0.0.3", "/air_quality?limit=3")):
+        with answering(address, port, address):
+            hosts.write_text(f"127.0.0.1 localhost\n{address} api.test\n")
+            wait_for(partial(answers, cache, target, address), cache)
+    time.sleep(3)
+    said = re.findall(r"^varnishadm: (vcl\.\w+ \w+)", cache.log.read_text(), re.MULTILINE)
+    assert said == [
+        "vcl.load site_1",  # It fails, and is tried again with the next number.
+        "vcl.load site_2",
+        "vcl.use site_2",
+        "vcl.discard boot",  # It fails too, and the rules that are in use are the new ones all the same.
+        "vcl.load site_3",
+        "vcl.use site_3",
+        "vcl.discard site_2",
+    ]
+
+
+def answers(cache: Cache, target: str, text: str) -> bool:
+    """Tell whether a cache answers with a text."""
+    return cache.ask(target).body == text.encode()
+
+
+def test_varnish_may_open_more_files_than_newer_engines_give(start_cache: StartCache) -> None:
+    cache = start_cache(1, PATH=f"/tests/telling_limit:{os.environ['PATH']}")
+    said = re.search(r"^varnishd: (\d+) files$", cache.log.read_text(), re.MULTILINE)
+    assert said is not None
+    assert 1024 < int(said[1]) <= 65536
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 from tests.cache.conftest import StartCache, wait_for
 from tests.cache.varnish import ASKED, WHY_NOT
 from tests.conftest import Airq, Database, airq_environment
-from tests.e2e.serving import free_port, is_ready
+from tests.e2e.serving import is_ready
+from tests.ports import free_port
 
 pytestmark = pytest.mark.skipif(not ASKED, reason=WHY_NOT)
 
@@ -163,7 +164,6 @@ QUERIES = (
     "limit=1;order=desc",
     "from=2016-10-01&to=2016-10-01",
     "cursor=xyz",
-    "station=aq_salvia#x",
     "limit=1&&&order=asc&",
     "a=b",
 )

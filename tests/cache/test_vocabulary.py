@@ -40,7 +40,7 @@ def test_the_headers_of_a_whole_request_fit_with_the_longest_target() -> None:
 
 
 def test_browsers_may_read_the_same_headers_of_problems() -> None:
-    assert only(r'Access-Control-Expose-Headers = "([^"]+)"', EVERYTHING) == envelope.EXPOSED_HEADERS
+    assert only(r'var\.set\("exposed", "([^"]+)"\)', EVERYTHING) == envelope.EXPOSED_HEADERS
 
 
 def test_problems_of_the_same_kind_have_the_same_title_and_status() -> None:
@@ -68,10 +68,11 @@ def test_every_file_of_rules_is_part_of_the_whole() -> None:
     assert included == {path.name for path in RULES.glob("*.vcl")}
 
 
-def test_every_rule_has_a_test_that_goes_red() -> None:
-    from tests.cache.mutations import MUTATIONS
+def test_every_script_is_said_to_notice_a_broken_rule_that_is_there() -> None:
+    from tests.cache.mutations import MUTATIONS, is_python
 
-    assert {mutation.script for mutation in MUTATIONS} == {path.stem for path in SCRIPTS.glob("*.vtc")}
+    scripts = {mutation.script for mutation in MUTATIONS if not is_python(mutation.script)}
+    assert scripts == {path.stem for path in SCRIPTS.glob("*.vtc")}
     for mutation in MUTATIONS:
         found = (IMAGE_FOLDER / mutation.file).read_text().count(mutation.old)
         assert found == 1 or (mutation.every and found), mutation

@@ -13,7 +13,9 @@ from tests.containers.lookalikes import debian
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = Path(__file__).resolve().parent
-IMAGE_FOLDER = REPOSITORY / "deploy" / "images" / "cache"
+IMAGE_FOLDER = Path(os.environ.get("AIRQ_CACHE_FOLDER") or REPOSITORY / "deploy" / "images" / "cache")
+"""What is tested; mutations.py names a folder with a broken rule in its place."""
+
 HOSTS = Path("/etc/hosts")
 KEPT = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "airq" / "varnish"
 """The Debian of its own is kept here between runs."""
@@ -22,6 +24,7 @@ ASKED = "AIRQ_TEST_CACHE" in os.environ
 WHY_NOT = "it needs Varnish 7.7 and some minutes; make test-cache runs it"
 """Why tests with the real Varnish are skipped unless they are asked for."""
 
+SUITE = "trixie"
 PACKAGES = ("varnish", "varnish-modules")
 LEAST_VERSION = (7, 7)
 TEST_TIMEOUT_SECONDS = 600
@@ -98,13 +101,8 @@ class Varnish:
             return str(folder), ["varnishtest"]
         if self.kind == "chroot":
             return "/etc/airq-cache", [*self._enter(folder), self.where, "varnishtest"]
-        mounts = ["--volume", f"{SCRIPTS}:/tests:ro"]
-        # The image is tested with the rules in it, other ones are put in their place.
-        if folder != IMAGE_FOLDER:
-            mounts += ["--volume", f"{folder}:/etc/airq-cache:ro"]
-        command = ["docker", "run", "--rm", "--read-only", "--cap-drop", "ALL", *mounts]
-        command += ["--tmpfs", "/var/lib/varnish:exec,uid=10002,gid=10002,mode=0700"]
-        return "/etc/airq-cache", [*command, "--entrypoint", "varnishtest", self.where]
+        command = [*self._docker_run(folder), "--entrypoint", "varnishtest", self.where]
+        return "/etc/airq-cache", command
 
     @contextmanager
     def serving(
@@ -119,23 +117,15 @@ class Varnish:
         names = [name for name in os.environ if not name.startswith("AIRQ_")]
         environment = {**{name: os.environ[name] for name in names}, **settings}
         if self.kind == "image":
-            command = [
-                "docker",
-                "run",
-                "--rm",
-                "--init=false",
-                "--network",
-                "host",
-                "--read-only",
-                "--cap-drop",
-                "ALL",
-            ]
-            command += ["--tmpfs", "/var/lib/varnish:exec,uid=10002,gid=10002,mode=0700,size=128m"]
+            command = [*self._docker_run(IMAGE_FOLDER), "--init=false", "--network", "host"]
+            command += ["--ulimit", "nofile=1024:65536"]
             for name in settings:
                 command += ["--env", name]
             command.append(self.where)
         elif self.kind == "chroot":
-            command = [*self._enter(IMAGE_FOLDER, hosts), "--userspec=10002:10002", self.where]
+            # As few open files as newer engines give.
+            command = ["prlimit", "--nofile=1024:", *self._enter(IMAGE_FOLDER, hosts)]
+            command += ["--userspec=10002:10002", self.where]
             command += ["/usr/bin/env", "TMPDIR=/var/lib/varnish", "/bin/sh", "/etc/airq-cache/entrypoint.sh"]
         else:
             raise NoVarnish("the entrypoint runs in the image or in a Debian of its own")
@@ -148,6 +138,19 @@ class Varnish:
             finally:
                 process.terminate()
                 process.wait(30)
+
+    def _docker_run(self, folder: Path) -> list[str]:
+        """Return the command for a container with the working tree's files in the place of the image's."""
+        command = ["docker", "run", "--rm", "--read-only", "--cap-drop", "ALL"]
+        command += ["--tmpfs", "/var/lib/varnish:exec,uid=10002,gid=10002,mode=0700,size=128m"]
+        mounts = {
+            SCRIPTS: "/tests",
+            folder: "/etc/airq-cache",
+            folder / "entrypoint.sh": "/usr/local/bin/airq-cache",
+        }
+        for here, there in mounts.items():
+            command += ["--volume", f"{here}:{there}:ro"]
+        return command
 
     def _enter(self, folder: Path, hosts: Path = HOSTS) -> list[str]:
         arguments = (self.where, str(folder), str(SCRIPTS), str(hosts))
@@ -163,17 +166,17 @@ def find_varnish() -> Varnish:
     image = os.environ.get("AIRQ_CACHE_IMAGE") or f"airq-cache:{os.environ.get('TAG') or 'dev'}"
     if _has_image(image):
         return Varnish("image", image)
-    if os.geteuid() == 0 and (KEPT / "complete").exists():
+    # Before this machine's own, in which the entrypoint does not run.
+    if os.geteuid() == 0 and (_is_debian_made() or shutil.which("mmdebstrap")):
+        if not _is_debian_made():
+            _make_debian()
         return Varnish("chroot", str(KEPT / "root"))
     if _machine_version() >= LEAST_VERSION:
         return Varnish("machine", "/")
-    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
-        raise NoVarnish(
-            "the cache's rules need Varnish 7.7: name a built image with AIRQ_CACHE_IMAGE, install Varnish, "
-            "or run this as root on a Debian with mmdebstrap"
-        )
-    _make_debian()
-    return Varnish("chroot", str(KEPT / "root"))
+    raise NoVarnish(
+        "the cache's rules need Varnish 7.7: name a built image with AIRQ_CACHE_IMAGE, install Varnish, "
+        "or run this as root on a Debian with mmdebstrap"
+    )
 
 
 def _has_image(name: str) -> bool:
@@ -192,19 +195,30 @@ def _machine_version() -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else (0,)
 
 
+def _is_debian_made() -> bool:
+    """Tell whether the Debian of its own is there, with what belongs into it by now."""
+    return (KEPT / "complete").exists() and (KEPT / "complete").read_text() == _debian_holds()
+
+
+def _debian_holds() -> str:
+    return " ".join((SUITE, *PACKAGES)) + "\n"
+
+
 def _make_debian() -> None:
     """Unpack a Debian with Varnish from the mirror that this machine's own apt uses."""
     shutil.rmtree(KEPT, ignore_errors=True)
     KEPT.mkdir(parents=True)
     root = KEPT / "root"
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
-    command += [f"--aptopt={option}" for option in debian.apt_options()]
-    done = subprocess.run(
-        [*command, "trixie", str(root), debian.mirror()], capture_output=True, text=True, check=False
-    )
+    try:
+        command += [f"--aptopt={option}" for option in debian.apt_options()]
+        command += [SUITE, str(root), debian.mirror()]
+    except debian.CantMake as error:
+        raise NoVarnish(str(error)) from None
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NoVarnish(f"mmdebstrap failed: {done.stderr.strip()[-800:]}")
     (root / "etc/airq-cache").mkdir()
     (root / "tests").mkdir()
     (root / "etc/hosts").touch()
-    (KEPT / "complete").touch()
+    (KEPT / "complete").write_text(_debian_holds())

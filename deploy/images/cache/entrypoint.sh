@@ -11,7 +11,10 @@ refuse() {
     exit 64
 }
 
-case ${AIRQ_PURGE_TOKEN:-} in
+# Without a newline at its end, as secrets from files have one.
+AIRQ_PURGE_TOKEN=$(printf %s "${AIRQ_PURGE_TOKEN:-}")
+export AIRQ_PURGE_TOKEN
+case $AIRQ_PURGE_TOKEN in
 "" | change-me*) refuse "AIRQ_PURGE_TOKEN is empty or a placeholder; set it to a secret that \`airq purge\` has too" ;;
 esac
 case ${AIRQ_RATE_LIMIT:-} in
@@ -29,14 +32,14 @@ addresses() {
     timeout 2 getent ahosts "$AIRQ_API_HOST" | sed -n 's/ .*STREAM.*//p' | sort -u
 }
 
-# Writes the rules of this place: a backend for each address, and whose X-Forwarded-For is believed.
+# Writes the rules of this place: a backend for each address of $1, and whose X-Forwarded-For is believed.
 write_site() {
     {
         printf 'vcl 4.1;\nimport directors;\nbackend default none;\n'
         # A probe that nobody uses is an error to Varnish.
-        [ -z "$known" ] || printf 'include "ready.vcl";\n'
+        [ -z "$1" ] || printf 'include "ready.vcl";\n'
         number=0
-        for address in $known; do
+        for address in $1; do
             number=$((number + 1))
             printf 'backend api_%s { .host = "%s"; .port = "%s"; .probe = readiness; }\n' \
                 "$number" "$address" "$AIRQ_API_PORT"
@@ -53,12 +56,13 @@ write_site() {
 
 # Answers that are stored stay stored; requests that run end under the rules that they began with.
 load_site() {
-    write_site
+    write_site "$1"
     loaded=$((loaded + 1))
     varnishadm -n "$work/airq" "vcl.load site_$loaded $work/site.vcl" &&
-        varnishadm -n "$work/airq" "vcl.use site_$loaded" &&
-        varnishadm -n "$work/airq" "vcl.discard $current" &&
-        current=site_$loaded
+        varnishadm -n "$work/airq" "vcl.use site_$loaded" || return 1
+    # Rules that can't be discarded take some memory and harm nobody.
+    varnishadm -n "$work/airq" "vcl.discard $current" || true
+    current=site_$loaded
 } >&2
 
 # One line of JSON a request.
@@ -80,8 +84,13 @@ stop() {
 export AIRQ_DRAINING_FILE="$work/draining"
 rm -f "$AIRQ_DRAINING_FILE"
 
+# A connection takes a file each, and newer engines give 1,024 unless they are asked for more. Not all that
+# can be had: where that is a billion, Varnish is long in closing them before it starts.
+# shellcheck disable=SC3045 # Debian's sh knows both limits.
+ulimit -Sn 65536 2>/dev/null || ulimit -Sn "$(ulimit -Hn)"
+
 known=$(addresses) loaded=0 current=boot
-write_site
+write_site "$known"
 # shellcheck disable=SC2046 # The parameters are words.
 varnishd -F -j none -n "$work/airq" -f "$work/site.vcl" $(cat $home/parameters) -p vcl_path=$home/vcl \
     -a "public=:${AIRQ_CACHE_PORT:-8080}" -a "purge=:${AIRQ_CACHE_PURGE_PORT:-8081}" \
@@ -102,8 +111,11 @@ while kill -0 "$varnish" 2>/dev/null; do
     # A name that is not known at the moment, as while a container is made anew, changes nothing.
     if [ -n "$found" ] && [ "$found" != "$known" ]; then
         echo "airq-cache: the API's addresses are $(echo "$found" | tr '\n' ' ')" >&2
-        known=$found
-        load_site || echo "airq-cache: the new addresses could not be taken" >&2
+        if load_site "$found"; then
+            known=$found
+        else
+            echo "airq-cache: the new addresses could not be taken; in a second they are tried again" >&2
+        fi
     fi
 done
 wait "$varnish"

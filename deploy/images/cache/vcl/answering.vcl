@@ -1,11 +1,12 @@
 # What the cache itself says: problems in the API's form (RFC 9457), which its documentation lists, its
-# health, and the count of a purge.
+# health, and the count of a purge. A problem is the same whether a request ends here or a fetch does.
 
 sub explain {
     set resp.http.Content-Type = "application/problem+json";
     set resp.http.Cache-Control = "no-store";
     set resp.http.Access-Control-Allow-Origin = "*";
-    set resp.http.Access-Control-Expose-Headers = "ETag, Link, X-Request-ID, X-Cache, Age, Retry-After, Content-Disposition";
+    call name_exposed_headers;
+    set resp.http.Access-Control-Expose-Headers = var.get("exposed");
     set resp.http.X-Content-Type-Options = "nosniff";
 
     if (resp.reason == "healthy") {
@@ -45,19 +46,17 @@ sub explain {
         set resp.reason = "bad-request";
         var.set("title", "Bad request");
         var.set("detail", "This is not a request of HTTP/1.1 with a Host and a path.");
-    } elsif (resp.status == 503) {
+    } else {
+        # Nothing else ends here but a fault of these rules (503).
         set resp.reason = "api-unavailable";
         set resp.http.Retry-After = "5";
-        var.set("title", "Service unavailable");
-        var.set("detail", "No answer can be had at the moment. Try again in a few seconds.");
-    } else {
-        set resp.reason = "internal-error";
-        var.set("title", "Internal error");
-        var.set("detail", "A fault of the service, not of your request.");
+        call name_unavailability;
     }
-    set resp.body = {"{"type":"/docs#"} + resp.reason + {"","title":""} + var.get("title")
-        + {"","status":"} + resp.status + {","detail":""} + var.get("detail")
-        + {"","request_id":""} + req.http.X-Request-ID + """"}""";
+    var.set("kind", resp.reason);
+    var.set("status", resp.status);
+    var.set("request id", req.http.X-Request-ID);
+    call write_problem;
+    set resp.body = var.get("problem");
 }
 
 # The API can't be reached, and nothing is stored that could be given instead.
@@ -68,9 +67,28 @@ sub explain_failure {
     set beresp.http.Cache-Control = "no-store";
     set beresp.http.Retry-After = "5";
     set beresp.http.Access-Control-Allow-Origin = "*";
-    set beresp.http.Access-Control-Expose-Headers = "ETag, Link, X-Request-ID, X-Cache, Age, Retry-After, Content-Disposition";
+    call name_exposed_headers;
+    set beresp.http.Access-Control-Expose-Headers = var.get("exposed");
     set beresp.http.X-Content-Type-Options = "nosniff";
-    set beresp.body = {"{"type":"/docs#api-unavailable","title":"Service unavailable","status":503,"}
-        + {""detail":"The service can't answer this question at the moment, and no earlier answer to it is kept. Try again in a few seconds.","}
-        + {""request_id":""} + bereq.http.X-Request-ID + """"}""";
+    call name_unavailability;
+    var.set("kind", "api-unavailable");
+    var.set("status", beresp.status);
+    var.set("request id", bereq.http.X-Request-ID);
+    call write_problem;
+    set beresp.body = var.get("problem");
+}
+
+sub name_exposed_headers {
+    var.set("exposed", "ETag, Link, X-Request-ID, X-Cache, Age, Retry-After, Content-Disposition");
+}
+
+sub name_unavailability {
+    var.set("title", "Service unavailable");
+    var.set("detail", "The service can't answer this question at the moment, and no earlier answer to it is kept. Try again in a few seconds.");
+}
+
+sub write_problem {
+    var.set("problem", {"{"type":"/docs#"} + var.get("kind") + {"","title":""} + var.get("title")
+        + {"","status":"} + var.get("status") + {","detail":""} + var.get("detail")
+        + {"","request_id":""} + var.get("request id") + """"}""");
 }

@@ -11,8 +11,7 @@ sub limit_rate {
     call look_behind_trusted_proxy;
     call look_behind_trusted_proxy;
     call look_behind_trusted_proxy;
-    # A subscriber has a whole /64 of IPv6 to choose addresses from.
-    set req.http.X-Client = regsub(req.http.X-Client, "^((?:[0-9a-f]*:){4}).*$", "\1");
+    call tell_subscribers_apart;
     if (vsthrottle.is_denied(req.http.X-Client,
             std.integer(std.getenv("AIRQ_RATE_REQUESTS"), 0),
             std.duration(std.getenv("AIRQ_RATE_SECONDS") + "s", 1s))) {
@@ -21,10 +20,32 @@ sub limit_rate {
 }
 
 sub look_behind_trusted_proxy {
-    if (std.ip(req.http.X-Client, "0.0.0.0") ~ trusted_proxies
+    if (std.ip(req.http.X-Client, "0.0.0.0", resolve=false) ~ trusted_proxies
             && req.http.X-Forwarded-For ~ ",") {
         set req.http.X-Forwarded-For = regsub(req.http.X-Forwarded-For, "\s*,[^,]*$", "");
         set req.http.X-Client = regsub(req.http.X-Forwarded-For, "^.*,\s*", "");
+    }
+}
+
+# A subscriber has a whole /64 of IPv6 to choose addresses from, and proxies write addresses in many ways.
+sub tell_subscribers_apart {
+    # One way of writing: no port, small letters, `::` for zeros, and IPv4 as such. What is no address is one
+    # client.
+    set req.http.X-Client = std.ip(req.http.X-Client, "0.0.0.0", resolve=false);
+    # Zeros are written out as far as the fourth of the eight groups, of which the first four are the /64.
+    set req.http.X-Client = regsub(req.http.X-Client, "^::", "0::");
+    call write_zero_out;
+    call write_zero_out;
+    call write_zero_out;
+    set req.http.X-Client = regsub(req.http.X-Client, "^((?:[0-9a-f]+:){4}).*$", "\1");
+}
+
+sub write_zero_out {
+    if (req.http.X-Client ~ "^[^:]+(?::+[^:]+){7}$") {
+        # None is left to write.
+        set req.http.X-Client = regsub(req.http.X-Client, "::", ":");
+    } else {
+        set req.http.X-Client = regsub(req.http.X-Client, "::", ":0::");
     }
 }
 

@@ -62,6 +62,8 @@ sub name_answer {
     if (req.http.X-Cache) {
         set resp.http.X-Cache = req.http.X-Cache;
     }
+    # A cache in front of this one could keep by tags what no purge reaches.
+    unset resp.http.Cache-Tag;
     unset resp.http.xkey;
     unset resp.http.Server;
     unset resp.http.Via;

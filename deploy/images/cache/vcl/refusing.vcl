@@ -1,6 +1,11 @@
 # What the API doesn't serve, or not to everybody, is refused here.
 
 sub refuse_what_is_not_served {
+    # The rules for paths hold for paths alone. Of http://host/path and https://host/path Varnish makes one, but
+    # the API does so for any scheme, and cuts off what stands behind a #. OPTIONS * asks about the server.
+    if (req.url !~ "^/[^#]*$" && !(req.method == "OPTIONS" && req.url == "*")) {
+        return (synth(400, "bad-request"));
+    }
     if (req.method != "GET" && req.method != "HEAD" && req.method != "OPTIONS") {
         return (synth(405, "method-not-allowed"));
     }

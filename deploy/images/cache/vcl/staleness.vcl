@@ -21,7 +21,7 @@ sub judge_staleness {
         return (deliver);
     }
     set req.http.X-Cache = "stale";
-    if (obj.ttl + 10s >= 0s || !std.healthy(req.backend_hint) || req.restarts >= 2
+    if (obj.ttl + 10s >= 0s || !std.healthy(req.backend_hint)
             || vsthrottle.remaining("failed " + req.url, 1, 5s) == 0) {
         return (deliver);
     }
@@ -58,17 +58,15 @@ sub part_with_connections {
     # The tests of single rules, which count connections, set it to 0.
     if (std.random(0.0, 50.0) < std.real(std.getenv("AIRQ_PARTINGS_IN_50"), 1.0)) {
         set bereq.http.Connection = "close";
-    } else {
-        unset bereq.http.Connection;
     }
 }
 
-# No answer came, and quickly: one of several processes behind the API's address has gone, and a new
-# connection mostly finds another one. What is served here can be asked twice. Where something is stored
-# it is given instead.
+# No answer came: one of several processes behind the API's address has gone, and a new connection mostly
+# finds another one. What is served here can be asked twice. What fails slowly is tried once more only: who
+# waited 20 s for a first byte waits no longer than that again. Where something is stored it is given instead.
 sub try_another {
-    if (bereq.retries < 4 && !bereq.is_bgfetch && !var.get("stored before")
-            && std.real(time=now) - var.get_real("began") < 5.0) {
+    if (!bereq.is_bgfetch && !var.get("stored before") && (bereq.retries == 0
+            || (bereq.retries < 4 && std.real(time=now) - var.get_real("began") < 5.0))) {
         return (retry);
     }
 }

@@ -24,6 +24,9 @@ sub keep_answer {
         set beresp.transit_buffer = 1MB;
         return (deliver);
     }
+    # Nobody is given any of it before it is whole, so that one that breaks in the middle is a fetch that
+    # failed: it is tried again, or an older answer is given.
+    set beresp.do_stream = false;
     # What the API tells nobody to keep is not kept: `default_ttl` is 0. Varnish's own rules see to it,
     # and to `no-store`, behind this one.
     if (beresp.ttl <= 0s) {
