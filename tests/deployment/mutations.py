@@ -64,12 +64,16 @@ def _walk(one: Object, path: str) -> tuple[Any, Any]:
     return place, last
 
 
-def _add_deployment(manifests: Manifests) -> None:
+def _add_role(manifests: Manifests) -> None:
     manifests.append({"kind": "Role", "metadata": {"name": "extra", "namespace": "airq-production"}})
 
 
 def _repeat(manifests: Manifests) -> None:
     manifests.append(manifests.get("Service", "api"))
+
+
+def _put_namespace_last(manifests: Manifests) -> None:
+    manifests.append(manifests.pop(0))
 
 
 def _share_secret(manifests: Manifests) -> None:
@@ -81,6 +85,7 @@ POD = "spec/template/spec"
 MAIN = f"{POD}/containers/0"
 LABELS = "spec/template/metadata/labels"
 NAMED = NAME.replace("/", "~1")
+POLICY = ("ValidatingAdmissionPolicy", "airq-production-keep-data")
 
 MUTATIONS = [
     Mutation("selectors_meet_labels", "the API's Service selects nobody", put("Service", "api", f"spec/selector/{NAMED}", "apis")),
@@ -116,6 +121,14 @@ MUTATIONS = [
     Mutation("pods_are_restricted", "a pod gets service links", drop("Job", "migrate-0-1-0", f"{POD}/enableServiceLinks")),
     Mutation("pods_are_restricted", "an image runs as another's user", put("StatefulSet", "database", f"{POD}/securityContext/runAsUser", 10001)),
     Mutation("pods_are_restricted", "a pod mounts a directory of its node", put("Deployment", "api", f"{POD}/volumes/0", {"name": "tmp", "hostPath": {"path": "/tmp"}})),
+    Mutation("pods_are_restricted", "a pod is in its node's network", put("Deployment", "cache", f"{POD}/hostNetwork", True)),
+    Mutation("pods_are_restricted", "a pod sees its node's processes", put("Deployment", "api", f"{POD}/hostPID", True)),
+    Mutation("pods_are_restricted", "a pod shares memory with its node", put("StatefulSet", "database", f"{POD}/hostIPC", True)),
+    Mutation("pods_are_restricted", "volumes belong to no group", drop("StatefulSet", "database", f"{POD}/securityContext/fsGroup")),
+    Mutation("pods_are_restricted", "a volume can fill its node", drop("Deployment", "api", f"{POD}/volumes/0/emptyDir/sizeLimit")),
+    Mutation("pods_are_restricted", "a container is privileged", put("Deployment", "cache", f"{MAIN}/securityContext/privileged", True)),
+    Mutation("pods_are_restricted", "a container runs as root", put("Job", "load-0-1-0", f"{MAIN}/securityContext/runAsUser", 0)),
+    Mutation("pods_are_restricted", "a container may run as root", put("Job", "migrate-0-1-0", f"{MAIN}/securityContext/runAsNonRoot", False)),
     Mutation("pods_are_restricted", "a container takes a port of its node", put("Deployment", "cache", f"{MAIN}/ports/0/hostPort", 80)),
     Mutation("pods_can_write_where_they_must", "Varnish's directory is missing", put("Deployment", "cache", f"{MAIN}/volumeMounts/1/mountPath", "/var/lib/cache")),
     Mutation("pods_can_write_where_they_must", "the database can't make its socket", put("StatefulSet", "database", f"{MAIN}/volumeMounts/2/readOnly", True)),
@@ -129,6 +142,7 @@ MUTATIONS = [
     Mutation("probes_mean_something", "readiness does not ask the database", put("Deployment", "api", f"{MAIN}/readinessProbe/httpGet/path", "/livez")),
     Mutation("probes_mean_something", "the cache's readiness asks the API", put("Deployment", "cache", f"{MAIN}/readinessProbe/httpGet/path", "/stations")),
     Mutation("probes_mean_something", "nothing gives PostgreSQL time to recover", drop("StatefulSet", "database", f"{MAIN}/startupProbe")),
+    Mutation("probes_mean_something", "there is less than a minute to start", put("Deployment", "cache", f"{MAIN}/startupProbe/failureThreshold", 20)),
     Mutation("probes_mean_something", "a slow second kills", put("Deployment", "api", f"{MAIN}/livenessProbe/failureThreshold", 1)),
     Mutation("probes_mean_something", "a probe gives up within a second", put("Deployment", "cache", f"{MAIN}/readinessProbe/timeoutSeconds", 1)),
     Mutation("ends_fit_into_grace_periods", "the API is killed while it finishes", put("Deployment", "api", f"{POD}/terminationGracePeriodSeconds", 30)),
@@ -139,6 +153,8 @@ MUTATIONS = [
     Mutation("updates_lose_nothing", "the cache is stopped before the next one is there", put("Deployment", "cache", "spec/strategy", {"type": "Recreate"})),
     Mutation("updates_lose_nothing", "an update has no room", put("Deployment", "api", "spec/strategy/rollingUpdate/maxSurge", 0)),
     Mutation("updates_lose_nothing", "all pods on one node", put("Deployment", "api", f"{POD}/topologySpreadConstraints", [])),
+    Mutation("updates_can_be_taken_back", "a broken database stays", drop("StatefulSet", "database", "spec/podManagementPolicy")),
+    Mutation("updates_can_be_taken_back", "a broken replica stays", put("StatefulSet", "database-replica", "spec/podManagementPolicy", "OrderedReady"), "combinations/read-replica"),
     Mutation("budgets_allow_one_eviction", "a budget allows none", put("PodDisruptionBudget", "database", "spec/maxUnavailable", 0)),
     Mutation("budgets_allow_one_eviction", "a budget wants all to stay", put("PodDisruptionBudget", "cache", "spec/minAvailable", 1)),
     Mutation("budgets_allow_one_eviction", "a broken pod holds up its node", drop("PodDisruptionBudget", "api", "spec/unhealthyPodEvictionPolicy")),
@@ -149,6 +165,11 @@ MUTATIONS = [
     Mutation("jobs_end_and_are_named_by_release", "a Job is tried once", put("Job", "migrate-0-1-0", "spec/backoffLimit", 0)),
     Mutation("jobs_end_and_are_named_by_release", "a Job does not wait", put("Job", "migrate-0-1-0", f"{MAIN}/args", ["migrate"])),
     Mutation("jobs_end_and_are_named_by_release", "nothing migrates", remove("Job", "migrate-0-1-0")),
+    Mutation("jobs_end_and_are_named_by_release", "what a Job said is lost", put("Job", "load-0-1-0", f"{POD}/restartPolicy", "OnFailure")),
+    Mutation("jobs_end_and_are_named_by_release", "a scheduled load runs for ever", drop("CronJob", "load", "spec/jobTemplate/spec/activeDeadlineSeconds"), "combinations/scheduled-load"),
+    Mutation("jobs_end_and_are_named_by_release", "a scheduled load is tried once", put("CronJob", "load", "spec/jobTemplate/spec/backoffLimit", 0), "combinations/scheduled-load"),
+    Mutation("jobs_end_and_are_named_by_release", "a scheduled load does not wait", drop("CronJob", "load", f"spec/jobTemplate/{MAIN}/args"), "combinations/scheduled-load"),
+    Mutation("jobs_end_and_are_named_by_release", "what a scheduled load said is lost", put("CronJob", "load", f"spec/jobTemplate/{POD}/restartPolicy", "OnFailure"), "combinations/scheduled-load"),
     Mutation("jobs_end_and_are_named_by_release", "scheduled loads overlap", put("CronJob", "load", "spec/concurrencyPolicy", "Allow"), "combinations/scheduled-load"),
     Mutation("pools_fit_into_the_database", "pools are too large", put("ConfigMap", "api-settings", "data/AIRQ_POOL_SIZE", "20")),
     Mutation("pools_fit_into_the_database", "there are too many pods", put("HorizontalPodAutoscaler", "api", "spec/maxReplicas", 40), "combinations/autoscaling"),
@@ -156,14 +177,24 @@ MUTATIONS = [
     Mutation("memory_holds_what_it_is_for", "the cache stores more than it may have", put("ConfigMap", "cache-settings", "data/AIRQ_CACHE_SIZE", "1g")),
     Mutation("memory_holds_what_it_is_for", "shared buffers fill the limit", put("ConfigMap", "database-settings", "data/production.conf", "shared_buffers = 2GB\n")),
     Mutation("memory_holds_what_it_is_for", "files in memory fill the limit", put("Deployment", "cache", f"{POD}/volumes/1/emptyDir/sizeLimit", "1Gi")),
+    Mutation("volumes_hold_the_same_data", "the replica's volume is smaller", put("StatefulSet", "database-replica", "spec/volumeClaimTemplates/0/spec/resources/requests/storage", "5Gi"), "combinations/read-replica"),
     Mutation("data_stays", "the volume goes with the StatefulSet", put("StatefulSet", "database", "spec/persistentVolumeClaimRetentionPolicy/whenDeleted", "Delete")),
     Mutation("data_stays", "the data has no volume", put("StatefulSet", "database", "spec/volumeClaimTemplates", [])),
     Mutation("data_stays", "another namespace is kept", put("ValidatingAdmissionPolicyBinding", "airq-production-keep-data", "spec/matchResources/objectSelector/matchLabels/kubernetes.io~1metadata.name", "airq-staging")),
     Mutation("data_stays", "the policy is not there", remove("ValidatingAdmissionPolicy", "airq-production-keep-data")),
+    Mutation("data_stays", "the policy is asked of other things", put(*POLICY, "spec/matchConstraints/resourceRules/0/resources", ["pods"])),
+    Mutation("data_stays", "the policy is asked of other acts", put(*POLICY, "spec/matchConstraints/resourceRules/0/operations", ["UPDATE"])),
+    Mutation("data_stays", "what can't be judged passes", put(*POLICY, "spec/failurePolicy", "Ignore")),
+    Mutation("data_stays", "a refusal is a warning", put("ValidatingAdmissionPolicyBinding", "airq-production-keep-data", "spec/validationActions", ["Warn"])),
+    Mutation("data_stays", "any annotation lets delete", put(*POLICY, "spec/validations/0/expression", "has(oldObject.metadata.annotations)")),
+    Mutation("data_stays", "another value lets delete", put(*POLICY, "spec/validations/0/expression", "has(oldObject.metadata.annotations) && 'airq/delete-data' in oldObject.metadata.annotations")),
+    Mutation("data_stays", "nothing lets delete", put(*POLICY, "spec/validations/0/expression", "false")),
+    Mutation("data_stays", "the refusal invites to try again", put(*POLICY, "spec/validations/0/message", "not now")),
+    Mutation("data_stays", "the policy is deleted before the namespace", _put_namespace_last),
     Mutation("data_stays", "nothing keeps the namespace", remove("ValidatingAdmissionPolicyBinding", "airq-production-keep-data")),
     Mutation("objects_are_in_one_namespace", "an object is somewhere else", put("Service", "api", "metadata/namespace", "default")),
     Mutation("objects_are_in_one_namespace", "a cluster-wide object has a namespace", put("ValidatingAdmissionPolicy", "airq-production-keep-data", "metadata/namespace", "airq-production")),
-    Mutation("objects_are_in_one_namespace", "there is a Role", _add_deployment),
+    Mutation("objects_are_in_one_namespace", "there is a kind that nobody expects, a Role", _add_role),
     Mutation("objects_are_in_one_namespace", "an object is there twice", _repeat),
     Mutation("objects_are_in_one_namespace", "the profile is not enforced", put("Namespace", "airq-production", "metadata/labels/pod-security.kubernetes.io~1enforce", "baseline")),
     Mutation("secrets_reach_who_needs_them", "the API gets the owner's password", put("Deployment", "api", f"{MAIN}/env/0/valueFrom/secretKeyRef/key", "AIRQ_OWNER_PASSWORD")),
@@ -179,11 +210,20 @@ MUTATIONS = [
     Mutation("needed_edges_are_open_and_no_others", "names go to the internet", drop("NetworkPolicy", "names", "spec/egress/0/to")),
     Mutation("needed_edges_are_open_and_no_others", "the load can't purge", drop("NetworkPolicy", "load-sends", "spec/egress/1")),
     Mutation("needed_edges_are_open_and_no_others", "the load can reach private networks", drop("NetworkPolicy", "load-sends", "spec/egress/2/to/0/ipBlock/except")),
+    Mutation("needed_edges_are_open_and_no_others", "the load can reach private networks (IPv6)", drop("NetworkPolicy", "load-sends", "spec/egress/2/to/1/ipBlock/except")),
+    *(
+        Mutation("needed_edges_are_open_and_no_others", f"the load can reach the private network {number}", drop("NetworkPolicy", "load-sends", f"spec/egress/2/to/0/ipBlock/except/{number}"))
+        for number in range(5)
+    ),
+    *(
+        Mutation("needed_edges_are_open_and_no_others", f"the load can reach the private network (IPv6) {number}", drop("NetworkPolicy", "load-sends", f"spec/egress/2/to/1/ipBlock/except/{number}"))
+        for number in range(2)
+    ),
     Mutation("needed_edges_are_open_and_no_others", "purging is open to everybody", drop("NetworkPolicy", "load-purges-cache", "spec/ingress/0/from")),
     Mutation("needed_edges_are_open_and_no_others", "the public side is closed", remove("NetworkPolicy", "everybody-asks-cache")),
     Mutation("needed_edges_are_open_and_no_others", "a port is another one", put("NetworkPolicy", "api-reads-database", "spec/egress/0/ports/0/port", 5433)),
     Mutation("needed_edges_are_open_and_no_others", "the replica can't follow", remove("NetworkPolicy", "replica-asks-database"), "combinations/read-replica"),
-    Mutation("needed_edges_are_open_and_no_others", "scheduled loads can't purge", remove("NetworkPolicy", "scheduled-load-purges-cache"), "combinations/scheduled-load"),
+    Mutation("needed_edges_are_open_and_no_others", "scheduled loads can't purge", remove("NetworkPolicy", "load-purges-cache"), "combinations/scheduled-load"),
     Mutation("needed_edges_are_open_and_no_others", "the managed database is everywhere", put("NetworkPolicy", "clients-ask-external-database", "spec/egress/0/to/0/ipBlock/cidr", "0.0.0.0/0"), "combinations/external-database"),
     Mutation("nothing_is_open_by_default", "what comes later is open", remove("NetworkPolicy", "deny-all")),
     Mutation("nothing_is_open_by_default", "what comes later may send", put("NetworkPolicy", "deny-all", "spec/policyTypes", ["Ingress"])),

@@ -21,7 +21,7 @@ OVERLAYS = sorted(
     for place in ("overlays", "combinations")
     for path in (KUBERNETES / place).glob("*/kustomization.yaml")
 )
-NAME = "app.kubernetes.io/name"
+NAME, INSTANCE = "app.kubernetes.io/name", "app.kubernetes.io/instance"
 
 Object = dict[str, Any]
 SHOWN = pytest.StashKey[dict[str, list[str]]]()
@@ -53,8 +53,9 @@ class Pod:
 
     @property
     def name(self) -> str:
-        """How tests call them: by their label."""
-        return str(self.labels.get(NAME) or self.owner["metadata"]["name"])
+        """How tests call them: by their labels, as in "load" and "scheduled-load"."""
+        parts = [self.labels[label] for label in (INSTANCE, NAME) if label in self.labels]
+        return "-".join(parts) or str(self.owner["metadata"]["name"])
 
     @property
     def containers(self) -> list[Object]:

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.deployment.conftest import Rendered
-from tests.deployment.rendering import REPOSITORY
+from tests.deployment.rendering import REPOSITORY, Manifests, Object, render
 from tests.deployment.tools import Kustomize
-from tests.documents import Command, commands, read
-from tests.e2e.test_readme import _agrees as agrees
+from tests.documents import Command, agrees, commands, read
 
 GUIDE = "docs/how-to/deploy-on-kubernetes.md"
 KINDS = {
@@ -81,14 +80,26 @@ def test_what_the_other_commands_name_is_there(rendered: Rendered) -> None:
     assert checked > 15
 
 
-def test_an_update_renames_the_jobs_and_the_images(clone: Path, kustomize: Kustomize) -> None:
-    [update] = [command for command in commands(read(GUIDE)) if "newTag: 0.2.0" in command.text]
+def running(manifests: Manifests) -> dict[str, Object]:
+    """Return what every kind of pods is made of."""
+    return {pod.name: pod.spec for pod in manifests.pods()}
+
+
+def test_an_update_of_the_guide_replaces_one_thing_at_a_time(clone: Path, kustomize: Kustomize) -> None:
+    """The API and the jobs first, which costs nothing; the cache and the database each by itself."""
     subprocess.run(["make", "env"], cwd=clone, check=True, capture_output=True)
-    subprocess.run(["sh", "-c", update.text], cwd=clone, check=True)
-    built = kustomize.build(clone / "deploy" / "kubernetes" / "overlays" / "production")
+    overlay = clone / "deploy" / "kubernetes" / "overlays" / "production"
+    updates = [command for command in commands(read(GUIDE)) if "newTag: 0.2.0" in command.text]
+    before, changed = render(kustomize, overlay), []
+    for update in updates:
+        subprocess.run(["sh", "-c", update.text], cwd=clone, check=True)
+        after = render(kustomize, overlay)
+        changed.append({name for name, spec in running(after).items() if running(before)[name] != spec})
+        before = after
+    assert changed == [{"api", "migrate", "load"}, {"cache"}, {"database"}]
+    built = kustomize.build(overlay)
     assert "name: migrate-0-2-0" in built
     assert "name: load-0-2-0" in built
-    assert "image: airq-api:0.2.0" in built
     assert "0.1.0" not in built
     assert "0-1-0" not in built
 

@@ -21,7 +21,7 @@ from airq.store.migrator import Role, migrate
 from airq.store.waiting import wait_for_replay
 from tests.deployment.conftest import Rendered
 from tests.deployment.rendering import REPOSITORY, Manifests
-from tests.e2e.serving import free_port
+from tests.ports import free_port
 
 COMBINATION = "combinations/read-replica"
 

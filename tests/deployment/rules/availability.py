@@ -90,6 +90,15 @@ def updates_lose_nothing(manifests: Manifests) -> list[str]:
     return faults
 
 
+def updates_can_be_taken_back(manifests: Manifests) -> list[str]:
+    """A pod that never becomes ready is replaced when the version before is applied again."""
+    return [
+        f"{name_of(one)} waits for a pod that is not ready before it replaces it"
+        for one in manifests.of("StatefulSet")
+        if one["spec"].get("podManagementPolicy") != "Parallel"
+    ]
+
+
 def budgets_allow_one_eviction(manifests: Manifests) -> list[str]:
     """Everything that runs long has a budget, and none holds up a node that is drained."""
     faults = []
@@ -141,6 +150,7 @@ RULES = [
     probes_mean_something,
     ends_fit_into_grace_periods,
     updates_lose_nothing,
+    updates_can_be_taken_back,
     budgets_allow_one_eviction,
     jobs_end_and_are_named_by_release,
 ]

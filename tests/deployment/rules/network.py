@@ -38,7 +38,12 @@ OUTSIDE = [
     Place("cluster DNS", {"k8s-app": "kube-dns"}, {_NAMESPACE: "kube-system"}, None, frozenset({53, 9153})),
     Place("resolver on the node", None, None, "169.254.20.10", frozenset({53, 80})),
     Place("cloud metadata", None, None, "169.254.169.254", frozenset({80})),
-    Place("private network", None, None, "10.1.2.3", _INTERNET),
+    Place("cloud metadata (IPv6)", None, None, "fd00:ec2::254", frozenset({80})),
+    Place("private network 10/8", None, None, "10.1.2.3", _INTERNET),
+    Place("private network 100.64/10", None, None, "100.100.2.3", _INTERNET),
+    Place("private network 172.16/12", None, None, "172.31.2.3", _INTERNET),
+    Place("private network 192.168/16", None, None, "192.168.2.3", _INTERNET),
+    Place("link (IPv6)", None, None, "fe80::1", _INTERNET),
     Place("internet", None, None, "198.51.100.7", _INTERNET),
     Place("internet (IPv6)", None, None, "2001:db8::7", _INTERNET),
 ]
@@ -136,7 +141,7 @@ def needed_edges(manifests: Manifests) -> set[Edge]:
             needed |= {(load, outside, f"TCP {port}") for port in (80, 443)}
     if "database-replica" in pods:
         needed |= {("database-replica", "database", "TCP 5432")}
-        needed |= {(client, "database-replica", "TCP 5432") for client in ("api", "load")}
+        needed |= {(client, "database-replica", "TCP 5432") for client in {"api", *jobs}}
     for pod in pods:
         for resolver in ("cluster DNS", "resolver on the node"):
             needed |= {(pod, resolver, f"{protocol} 53") for protocol in ("TCP", "UDP")}

@@ -1,8 +1,11 @@
 """Numbers that depend on one another: pods and connections, memory and what it is for."""
 
+import json
 import re
+from functools import cache
 
 from tests.deployment.rendering import Manifests, Object, name_of
+from tests.deployment.tools import run, tool
 
 JOB_CONNECTIONS = 10
 """Migration and loads have two each; backups and a person need some."""
@@ -78,6 +81,63 @@ def _claims(owner: Object) -> list[Object]:
     return found
 
 
+def volumes_hold_the_same_data(manifests: Manifests) -> list[str]:
+    """A replica's volume is as large as the primary's."""
+    sizes = {
+        str(claim["spec"]["resources"]["requests"]["storage"])
+        for one in manifests.of("StatefulSet")
+        for claim in _claims(one)
+    }
+    return [f"volumes of one and the same data have {sorted(sizes)}"] if len(sizes) > 1 else []
+
+
+Annotations = dict[str, str]
+ALLOWED_ANNOTATIONS: tuple[Annotations, ...] = (
+    {"airq/delete-data": "yes"},
+    {"airq/delete-data": "yes", "a/b": "c"},
+)
+REFUSED_ANNOTATIONS: tuple[Annotations | None, ...] = (
+    None,
+    {},
+    {"a/b": "yes"},
+    {"airq/delete-data": "no"},
+    {"airq/delete-data": ""},
+)
+
+
+@cache
+def _lets_delete(expression: str) -> tuple[bool, ...]:
+    """Return what a policy's expression says of a namespace with each of the annotations above."""
+    metadata = [
+        {"name": "x"} if one is None else {"name": "x", "annotations": one}
+        for one in (*ALLOWED_ANNOTATIONS, *REFUSED_ANNOTATIONS)
+    ]
+    script = (
+        "import cel, json, sys; expression, held = json.load(sys.stdin); "
+        "print(json.dumps([cel.evaluate(expression, {'oldObject': {'metadata': one}}) for one in held]))"
+    )
+    said = run(tool("python"), "-c", script, stdin=json.dumps([expression, metadata]))
+    return tuple(json.loads(said))
+
+
+def _policy_faults(policy: Object) -> list[str]:
+    spec, faults = policy["spec"], []
+    if spec.get("failurePolicy") != "Fail":
+        faults.append("lets pass what it can't judge")
+    rules = [
+        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["namespaces"]}
+    ]
+    if spec["matchConstraints"] != {"resourceRules": rules}:
+        faults.append("is asked of something else than the deletion of namespaces")
+    [validation] = spec["validations"]
+    expected = (True,) * len(ALLOWED_ANNOTATIONS) + (False,) * len(REFUSED_ANNOTATIONS)
+    if _lets_delete(validation["expression"]) != expected:
+        faults.append("allows a deletion that nobody asked for, or none")
+    if validation.get("reason") != "Forbidden" or "Do not repeat" not in validation["message"]:
+        faults.append("does not say what a second try would do")
+    return [f"{name_of(policy)} {fault}" for fault in faults]
+
+
 def data_stays(manifests: Manifests) -> list[str]:
     """Volumes outlive what uses them, and the namespace is not deleted with them by mistake."""
     faults = []
@@ -96,7 +156,13 @@ def data_stays(manifests: Manifests) -> list[str]:
             faults.append(f"{name_of(binding)} does not keep {namespace}")
         if not manifests.has("ValidatingAdmissionPolicy", spec["policyName"]):
             faults.append(f"{name_of(binding)} names a policy that is not there")
+    faults += [fault for one in manifests.of("ValidatingAdmissionPolicy") for fault in _policy_faults(one)]
+    # `kubectl delete -k` goes by this order: the policy must still be there when the namespace's turn comes.
+    if manifests[0]["kind"] != "Namespace":
+        faults.append("the namespace is not the first object")
     return faults if bindings else [*faults, "nothing keeps the namespace from being deleted"]
 
 
-RULES = [pools_fit_into_the_database, memory_holds_what_it_is_for, data_stays]
+RULES = [
+    pools_fit_into_the_database, memory_holds_what_it_is_for, volumes_hold_the_same_data, data_stays,
+]  # fmt: skip

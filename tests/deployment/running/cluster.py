@@ -146,6 +146,11 @@ class Cluster:
         found = [w for w in self.workloads.values() if isinstance(w, Job) and w.name.startswith(name)]
         return found[-1]
 
+    def set_propagation(self, seconds: float) -> None:
+        """Let changes among the pods behind Services be known this much later from now on."""
+        for address in self._addresses.values():
+            address.propagation_seconds = seconds
+
     def port(self, service: str, port: int) -> int:
         """Return the port of 127.0.0.1 that leads to a public Service's."""
         return self._addresses[service].published(port)

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REAL_CSV
 from tests.containers import csv_files
-from tests.containers.conftest import NEXT_TAG, REAL_CSV, TAG, clone, images
-from tests.containers.engine import CACHE, Engine, NoEngine, running_engine
-from tests.containers.lookalikes import bases
-from tests.containers.lookalikes.debian import CantMake
+from tests.containers.conftest import NEXT_TAG, TAG, clone, engine, images
+from tests.containers.engine import Engine
 from tests.deployment.conftest import Rendered
 from tests.deployment.rendering import SHOWN, Manifests
 from tests.deployment.running.cluster import Cluster
 from tests.deployment.running.readers import answers, never_asked
+from tests.deployment.running.services import PROPAGATION_SECONDS
 
-__all__ = ["clone", "images"]
+__all__ = ["clone", "engine", "images"]
 
 VERSION, NEXT_VERSION, LATER_VERSION = "0.1.0", "0.2.0", "0.3.0"
 """Tags of the images: the one that overlays name, the next one, and one with a schema of its own."""
@@ -33,17 +33,6 @@ BREAKING = "faults, each of which keeps a pod from starting or from being ready"
 
 Show = Callable[[str], None]
 MakeCluster = Callable[[str], Cluster]
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    """A Docker engine that has the base images."""
-    try:
-        with running_engine() as engine:
-            bases.ensure(engine.docker, CACHE / "lookalikes")
-            yield engine
-    except (NoEngine, CantMake) as error:
-        raise pytest.fail.Exception(f"manifests can't be run: {error}", pytrace=False) from None
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +74,14 @@ def empty_cluster(engine: Engine, tagged_images: None) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def production(rendered: Rendered) -> Manifests:
-    """The overlay as it is, but for the URL of what is loaded."""
-    manifests = rendered("overlays/production")
-    manifests.get("ConfigMap", "load-settings")["data"]["AIRQ_CSV"] = "http://files/measurements.csv"
+    """The overlay as it is, but for what is loaded."""
+    return loading_from_files(rendered("overlays/production"))
+
+
+def loading_from_files(manifests: Manifests) -> Manifests:
+    """Let loads fetch the CSV, and purge again soon: the engine's DNS keeps no address that is gone."""
+    settings = manifests.get("ConfigMap", "load-settings")["data"]
+    settings |= {"AIRQ_CSV": "http://files/measurements.csv", "AIRQ_PURGE_AGAIN_SECONDS": "2"}
     return manifests
 
 
@@ -129,6 +123,7 @@ def first_up(engine: Engine, tagged_images: None, production: Manifests, csv: Pa
 def cluster(first_up: FirstUp, production: Manifests) -> Iterator[Cluster]:
     """Production, up, whatever the test before did to it; no pod may do what a cluster would not let pass."""
     cluster = first_up.cluster
+    cluster.set_propagation(PROPAGATION_SECONDS)
     cluster.apply(production)
     cluster.wait(cluster.is_up, UP_SECONDS, "production is up")
     cluster.faults.clear()

@@ -25,7 +25,9 @@ DEPLOYMENT = {"replicas", "minReadySeconds", "strategy", "selector", "template"}
     # How long history and a stuck rollout are kept; neither changes what runs.
     "revisionHistoryLimit", "progressDeadlineSeconds",
 }  # fmt: skip
-STATEFUL_SET = {"replicas", "serviceName", "selector", "template", "volumeClaimTemplates"} | {
+STATEFUL_SET = {
+    "replicas", "serviceName", "selector", "template", "volumeClaimTemplates", "podManagementPolicy",
+} | {
     # What happens when it is removed.
     "revisionHistoryLimit", "persistentVolumeClaimRetentionPolicy",
 }  # fmt: skip

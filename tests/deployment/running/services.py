@@ -12,9 +12,9 @@ from tests.deployment.rendering import Object
 from tests.deployment.running.fields import SERVICE, SERVICE_PORT, Unsupported, only
 from tests.deployment.running.pods import Pod
 
-PROPAGATION_SECONDS = 1.0
+PROPAGATION_SECONDS, SLOW_PROPAGATION_SECONDS = 1.0, 4.0
 """Until a node knows of a change among the pods behind a Service; kube-proxy's default is to gather changes
-for a second (`minSyncPeriod`)."""
+for a second (`minSyncPeriod`), and a cluster with much to do takes some more."""
 
 Targets = dict[str, list[tuple[str, int]]]
 """Port → addresses and ports of the pods behind it."""
@@ -68,6 +68,7 @@ class ServiceAddress:
             only(SERVICE_PORT, port, f"Service {service['metadata']['name']}")
         self.service = service
         self.name = f"{prefix}service-{service['metadata']['name']}"
+        self.propagation_seconds = PROPAGATION_SECONDS
         self._engine = engine
         self._queued: deque[tuple[float, Targets]] = deque()
         self._last: Targets = {}
@@ -103,7 +104,7 @@ class ServiceAddress:
         now, targets = time.monotonic(), self._targets(pods)
         if targets != self._last:
             self._last = targets
-            self._queued.append((now + PROPAGATION_SECONDS, targets))
+            self._queued.append((now + self.propagation_seconds, targets))
         while self._queued and self._queued[0][0] <= now:
             self._tell(self._queued.popleft()[1])
 

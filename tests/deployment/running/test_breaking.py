@@ -59,7 +59,7 @@ FAULTS = [
     Fault("cache", "the rules are files of another name", put(*CACHE, f"{POD}/volumes/0/configMap/items", [{"key": "airq.vcl", "path": "default.vcl"}]), "ready.vcl"),
     Fault("cache", "the readiness probe asks what the API serves", put(*CACHE, f"{MAIN}/startupProbe/httpGet/path", "/livez"), "status 503"),
     Fault("cache", "a port that nobody listens on", put(*CACHE, f"{MAIN}/ports/0/containerPort", 80), "Connection refused"),
-    Fault("database", "a wrong user", put(*DATABASE, f"{POD}/securityContext/runAsUser", 1000), "ended with"),
+    Fault("database", "a wrong user", put(*DATABASE, f"{POD}/securityContext/runAsUser", 1000), "ended with|user does not exist"),
     Fault("database", "a new volume belongs to root", drop(*DATABASE, f"{POD}/securityContext/fsGroup"), "Permission denied"),
     Fault("database", "the data is mounted elsewhere", put(*DATABASE, f"{MAIN}/volumeMounts/0/mountPath", "/var/lib/postgresql/data"), "what is written to /var/lib/postgresql is lost"),
     Fault("database", "nowhere for the socket", drop(*DATABASE, f"{MAIN}/volumeMounts/2"), "Read-only file system"),

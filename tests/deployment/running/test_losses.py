@@ -21,7 +21,7 @@ def test_a_cache_that_is_deleted_is_replaced_without_a_lost_request(cluster: Clu
         time.sleep(1)
         pod = cluster.pod("cache")
         pod.delete()
-        assert pod.gone.wait(60)
+        assert pod.gone.wait(90)
         cluster.wait(cluster.is_up, 60, "another pod")
         time.sleep(1)
     show(f"ended behind {pod.stop_seconds:.1f} s with {pod.ends[-1].status}; {readers.summary()}")
@@ -73,7 +73,7 @@ def test_without_the_database_stored_answers_go_on_and_no_data_is_lost(
             refused.append(answer)
         return answer.status == 200 or is_told_to_come_back(answer)
 
-    before = apis[0].execute("airq", "verify")
+    before, restarts = apis[0].execute("airq", "verify"), [pod.restarts for pod in apis]
     with reading(port) as readers:
         readers.uncached.is_good = is_good_or_refused
         time.sleep(1)
@@ -86,5 +86,5 @@ def test_without_the_database_stored_answers_go_on_and_no_data_is_lost(
     show(f"all ready again behind {took:.1f} s; {readers.summary()}; {len(refused)} told to come back")
     assert readers.cached.failed + readers.uncached.failed == []
     assert refused != []
-    assert [pod.restarts for pod in apis] == [0] * 5
+    assert [pod.restarts for pod in apis] == restarts
     assert apis[0].execute("airq", "verify") == before

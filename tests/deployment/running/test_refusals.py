@@ -9,10 +9,11 @@ from copy import deepcopy
 import pytest
 
 from tests.containers.engine import Engine
+from tests.deployment.conftest import Rendered
 from tests.deployment.mutations import MAIN, put
 from tests.deployment.rendering import Manifests
 from tests.deployment.running.cluster import Cluster
-from tests.deployment.running.conftest import LATER_VERSION, NEXT_VERSION, Show
+from tests.deployment.running.conftest import LATER_VERSION, NEXT_VERSION, Show, loading_from_files
 from tests.deployment.running.objects import only_pods
 from tests.deployment.running.readers import reading
 from tests.deployment.running.workloads import Deployment
@@ -37,6 +38,8 @@ SECRETS = (
     ("load", "AIRQ_LOADER_PASSWORD", "AIRQ_LOADER_URL"),
     ("api", "AIRQ_READER_PASSWORD", "AIRQ_READER_URL"),
     ("cache", "AIRQ_PURGE_TOKEN", "AIRQ_PURGE_TOKEN"),
+    ("database-replica", "POSTGRES_PASSWORD", "POSTGRES_PASSWORD"),
+    ("database-replica", "AIRQ_REPLICATION_PASSWORD", "AIRQ_REPLICATION_PASSWORD"),
 )
 """Who must refuse to start with which placeholder, and what it names."""
 
@@ -93,10 +96,11 @@ def test_a_migration_that_fails_leaves_the_old_version_serving(
 
 @pytest.mark.parametrize(("name", "secret", "named"), SECRETS)
 def test_a_placeholder_is_refused_at_start(
-    empty_cluster: Cluster, production: Manifests, name: str, secret: str, named: str
+    empty_cluster: Cluster, rendered: Rendered, name: str, secret: str, named: str
 ) -> None:
-    manifests = deepcopy(production)
-    put("Secret", "secrets", f"data/{secret}", base64.b64encode(b"change-me").decode())(manifests)
+    manifests = loading_from_files(rendered("combinations/read-replica"))
+    # What begins so is one as well.
+    put("Secret", "secrets", f"data/{secret}", base64.b64encode(b"change-me-now").decode())(manifests)
     empty_cluster.apply(only_pods(manifests, name))
     empty_cluster.wait(lambda: any(pod.ends for pod in empty_cluster.history), 30, f"{name} refuses {secret}")
     pod = empty_cluster.history[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.containers import csv_files
 from tests.deployment.conftest import Rendered
 from tests.deployment.running.cluster import Cluster
-from tests.deployment.running.conftest import UP_SECONDS, Show, serve_file
+from tests.deployment.running.conftest import UP_SECONDS, Show, loading_from_files, serve_file
 from tests.deployment.running.pods import Pod
 from tests.deployment.running.readers import answers, measurements, never_asked, reading
 
@@ -22,8 +22,7 @@ def ask(pod: Pod, statement: str) -> str:
 def test_the_api_reads_the_replica_and_where_it_is_lost_the_primary(
     empty_cluster: Cluster, rendered: Rendered, csv: Path, show: Show
 ) -> None:
-    cluster, manifests = empty_cluster, rendered("combinations/read-replica")
-    manifests.get("ConfigMap", "load-settings")["data"]["AIRQ_CSV"] = "http://files/measurements.csv"
+    cluster, manifests = empty_cluster, loading_from_files(rendered("combinations/read-replica"))
     manifests.get("Deployment", "api")["spec"]["replicas"] = 2
     files = serve_file(cluster, csv)
     try:

@@ -6,7 +6,7 @@ from tests.containers import csv_files
 from tests.deployment.conftest import Rendered
 from tests.deployment.rendering import KUBERNETES
 from tests.deployment.running.cluster import Cluster
-from tests.deployment.running.conftest import UP_SECONDS, FirstUp, Show
+from tests.deployment.running.conftest import UP_SECONDS, FirstUp, Show, loading_from_files, serve_file
 from tests.deployment.running.readers import answers, measurements
 
 SAMPLE = KUBERNETES / "components" / "sample-data" / "sample.csv"
@@ -40,6 +40,28 @@ def test_nothing_has_rights_beyond_its_own_files(cluster: Cluster) -> None:
         assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
         assert status["NoNewPrivs"].strip() == "1"
         assert status["Seccomp"].strip() == "2"
+
+
+def test_a_scheduled_load_loads_and_ends(empty_cluster: Cluster, rendered: Rendered, csv: Path) -> None:
+    """Run as `kubectl create job --from=cronjob/load` does it, in the place of the release's load."""
+    cluster, manifests = empty_cluster, loading_from_files(rendered("combinations/scheduled-load"))
+    manifests.get("Deployment", "api")["spec"]["replicas"] = 1
+    manifests.remove(manifests.get("Job", "load-0-1-0"))
+    [scheduled] = manifests.of("CronJob")
+    manifests.remove(scheduled)
+    named = {"name": "load-now", "namespace": scheduled["metadata"]["namespace"]}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": named}
+    manifests.append(scheduled["spec"]["jobTemplate"] | job)
+    files = serve_file(cluster, csv)
+    try:
+        cluster.apply(manifests)
+        cluster.wait(cluster.is_up, UP_SECONDS, "everything is up, and the load is complete")
+    finally:
+        cluster.engine.docker("rm", "--force", files)
+    port = cluster.port("cache", 80)
+    cluster.wait(lambda: answers(port, "/stations"), 15, "an answer")
+    assert measurements(port) == csv_files.read(csv)
+    assert cluster.faults == []
 
 
 def test_development_comes_up_with_the_sample_that_is_mounted(

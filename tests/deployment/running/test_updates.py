@@ -10,6 +10,7 @@ from tests.deployment.rendering import SHOWN, Manifests
 from tests.deployment.running.cluster import Cluster
 from tests.deployment.running.conftest import BREAKING, NEXT_VERSION, VERSION, Show
 from tests.deployment.running.readers import Readers, reading
+from tests.deployment.running.services import SLOW_PROPAGATION_SECONDS
 from tests.deployment.running.workloads import Deployment
 
 API = ("Deployment", "api")
@@ -41,6 +42,7 @@ def test_an_update_and_its_rollback_lose_no_request(
     port = cluster.port("cache", 80)
     api = cluster.workload("Deployment", "api")
     assert isinstance(api, Deployment)
+    cluster.set_propagation(SLOW_PROPAGATION_SECONDS)
     for version in (NEXT_VERSION, VERSION):
         before = list(api.pods)
         fewest = most = 5
@@ -98,7 +100,8 @@ def test_an_api_container_that_is_killed_costs_no_request(cluster: Cluster, show
     assert [pod.restarts >= 1 for pod in pods[:3]] == [True] * 3
 
 
-def test_an_api_pod_that_is_lost_with_its_node_costs_no_request(cluster: Cluster, show: Show) -> None:
+def test_an_api_pod_that_is_gone_without_a_word_costs_no_request(cluster: Cluster, show: Show) -> None:
+    """It is killed without grace; a node that is lost also leaves its address behind, for a while."""
     with reading(cluster.port("cache", 80), uncached=8) as readers:
         time.sleep(1)
         pod = cluster.pods("api")[0]

@@ -123,6 +123,7 @@ class StatefulSet(Workload):
     """One pod with a name and volumes that stay; a new one comes when the old one has gone."""
 
     kind, known = "StatefulSet", frozenset(fields.STATEFUL_SET)
+    _waits: bool
 
     def update(self, template: Template) -> None:
         """Want this from now on."""
@@ -131,6 +132,7 @@ class StatefulSet(Workload):
             raise Unsupported(f"StatefulSet {self.name}: the runner runs one pod of it")
         for claim in self.spec.get("volumeClaimTemplates", []):
             only(fields.CLAIM, claim["spec"], f"StatefulSet {self.name}, claim")
+        self._waits = self.spec.get("podManagementPolicy", "OrderedReady") == "OrderedReady"
 
     def look(self) -> None:
         """Make the pod where there is none, delete it where it is of another version."""
@@ -138,7 +140,9 @@ class StatefulSet(Workload):
         if not self.pods:
             self.pods.append(self.make_pod(self.template, f"{self.name}-0"))
         for pod in present:
-            if hash_of(pod.template) != self.hash:
+            # In order, a pod that is not ready is waited for, whatever its version
+            # (kubernetes/kubernetes#67250).
+            if hash_of(pod.template) != self.hash and (pod.is_ready or not self._waits):
                 pod.delete()
 
     def is_up_to_date(self) -> bool:

@@ -3,6 +3,13 @@
 # replica starts.
 set -eu
 
+refuse() {
+    echo "airq-database: $1 is a placeholder that begins with change-me; write a password of your own, or run: make env" >&2
+    exit 2
+}
+case $POSTGRES_PASSWORD in change-me*) refuse POSTGRES_PASSWORD ;; esac
+case $REPLICATION_PASSWORD in change-me*) refuse AIRQ_REPLICATION_PASSWORD ;; esac
+
 primary() {
     PGPASSWORD=$POSTGRES_PASSWORD psql --no-psqlrc --quiet --tuples-only --no-align \
         --set ON_ERROR_STOP=1 --host database --username postgres --dbname airq "$@"
