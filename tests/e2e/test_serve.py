@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import pytest
 from airq import embedded
 from airq.simulation import Simulation, write_csv
 from tests.conftest import Airq, Database, airq_environment
+from tests.e2e.serving import get
 from tests.integration.api.process import Answer, Api, serving
 from tests.ports import free_port
 
@@ -291,6 +292,18 @@ def test_a_host_that_is_none_of_this_machine_is_told(airq: Airq) -> None:
     done = airq("serve", environment={"AIRQ_HOST": "192.0.2.1", "AIRQ_PORT": str(free_port())})
     assert done.status == 2
     assert "192.0.2.1" in done.err
+
+
+def test_a_star_listens_on_every_address_that_there_is(database: Database) -> None:
+    hosts = ["127.0.0.1"]
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        hosts.append("[::1]")
+    with serving(airq_environment(database) | {"AIRQ_HOST": "*"}) as api:
+        [started] = api.events("service_started")
+        assert started["url"] == f"http://127.0.0.1:{api.port}"
+        for host in hosts:
+            assert get(f"http://{host}:{api.port}/readyz").status == 200
+            assert get(f"http://{host}:{api.metrics_port}/metrics").status == 200
 
 
 def test_a_fresh_database_says_what_it_waits_for(database: Database) -> None:

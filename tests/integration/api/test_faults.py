@@ -69,7 +69,8 @@ def test_slow_and_crowded_requests_are_told_so_and_the_database_is_not_called_lo
             assert (len(slow), len(crowded)) == (2, 4)
             assert "shorter time range" in check_unavailable(slow[0], "query-too-slow")
             check_unavailable(crowded[0], "too-busy")
-            assert answers[7].status == 200
+            # Being busy is no reason to be sent no requests: the others would be busy with them then.
+            assert (answers[6].status, answers[7].status) == (200, 200)
             assert elapsed < 20
         assert api.get("/air_quality").status == 200
         assert not api.events("database_lost")
