@@ -61,3 +61,19 @@ def test_claims_have_the_labels_that_are_written_there_and_no_others(
     for one in rendered(overlay).of("StatefulSet"):
         [claim] = one["spec"]["volumeClaimTemplates"]
         assert claim["metadata"] == {"name": "data", "labels": {NAME: one["metadata"]["name"]}}
+
+
+def test_a_kustomize_that_gives_cluster_objects_no_namespace_renders_them_too(
+    kustomize: Kustomize, tree: Path
+) -> None:
+    """As those behind 5.8 do, which know that these kinds have none."""
+    place = tree / "cluster-objects"
+    place.mkdir()
+    objects = ("keep-data-policy.yaml", "keep-data-binding.yaml")
+    for name in objects:
+        shutil.copy(tree / "base" / name, place)
+    shutil.copy(tree / "transformers" / "take-namespace-off-cluster-objects.yaml", place)
+    (place / "kustomization.yaml").write_text(
+        f"resources: [{', '.join(objects)}]\ntransformers: [take-namespace-off-cluster-objects.yaml]\n"
+    )
+    assert [one["metadata"].get("namespace") for one in render(kustomize, place)] == [None, None]

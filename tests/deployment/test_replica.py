@@ -198,8 +198,17 @@ def test_a_replica_copies_follows_is_preferred_and_can_be_done_without(
     assert again.returncode == 0, again.stderr
     assert mark.exists()
 
-    # One whose slot is lost can't follow any more, and is copied anew.
+    # One that was promoted is no copy any more: its data is its own, whatever became of the slot.
+    signal = servers.place / "replica" / "data" / "standby.signal"
     ask(primary, "SELECT pg_drop_replication_slot('replica')")
+    signal.rename(signal.with_suffix(".promoted"))
+    again = servers.copy()
+    assert again.returncode == 0, again.stderr
+    assert "promoted" in again.stdout
+    assert mark.exists()
+    signal.with_suffix(".promoted").rename(signal)
+
+    # One whose slot is lost can't follow any more, and is copied anew.
     again = servers.copy()
     assert again.returncode == 0, again.stderr
     assert not mark.exists()

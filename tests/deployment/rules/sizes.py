@@ -4,7 +4,7 @@ import json
 import re
 from functools import cache
 
-from tests.deployment.rendering import Manifests, Object, name_of
+from tests.deployment.rendering import REPOSITORY, Manifests, Object, name_of
 from tests.deployment.tools import run, tool
 
 JOB_CONNECTIONS = 10
@@ -16,6 +16,7 @@ RESERVED_CONNECTIONS = 3
 CACHE_OVERHEAD_MIB = 384
 """What Varnish needs besides the answers that it stores (docs/reference/cache.md), and its log."""
 
+_IMAGE_SETTINGS = REPOSITORY / "deploy" / "images" / "database" / "postgresql.conf"
 _UNITS = {"": 1 / 1024 / 1024, "k": 1 / 1024, "m": 1.0, "g": 1024.0, "kb": 1 / 1024, "mb": 1.0, "gb": 1024.0}
 
 
@@ -26,9 +27,10 @@ def _mib(text: str) -> float:
 
 
 def _database_settings(manifests: Manifests) -> dict[str, str]:
-    """Return PostgreSQL's settings from the ConfigMap, as it reads its files: by name, the last one wins."""
+    """Return PostgreSQL's settings: the image's, then the ConfigMap's files by name; the last one wins."""
     files = manifests.get("ConfigMap", "database-settings")["data"]
-    text = "\n".join(files[name] for name in sorted(files) if name.endswith(".conf"))
+    mounted = [files[name] for name in sorted(files) if name.endswith(".conf")]
+    text = "\n".join([_IMAGE_SETTINGS.read_text(), *mounted])
     return dict(re.findall(r"^(\w+)\s*=\s*'?([^'#\n]*?)'?\s*(?:#.*)?$", text, re.MULTILINE))
 
 
@@ -63,7 +65,7 @@ def memory_holds_what_it_is_for(manifests: Manifests) -> list[str]:
             if size + CACHE_OVERHEAD_MIB > limit:
                 faults.append(f"the cache stores {size:g} MiB in a limit of {limit:g}")
         if pod.name.startswith("database"):
-            buffers = _mib(_database_settings(manifests).get("shared_buffers", "256MB"))
+            buffers = _mib(_database_settings(manifests)["shared_buffers"])
             if buffers * 2.5 > limit:
                 faults.append(f"{pod.name} has {buffers:g} MiB of shared buffers in a limit of {limit:g}")
         in_memory = sum(
@@ -89,6 +91,18 @@ def volumes_hold_the_same_data(manifests: Manifests) -> list[str]:
         for claim in _claims(one)
     }
     return [f"volumes of one and the same data have {sorted(sizes)}"] if len(sizes) > 1 else []
+
+
+def volumes_hold_the_log_of_writes(manifests: Manifests) -> list[str]:
+    """A checkpoint comes before the log has filled half of the volume: full, PostgreSQL stops and can't recover."""
+    faults = []
+    for one in manifests.of("StatefulSet"):
+        log = _mib(_database_settings(manifests)["max_wal_size"])
+        for claim in _claims(one):
+            size = _mib(claim["spec"]["resources"]["requests"]["storage"])
+            if log * 2 > size:
+                faults.append(f"{name_of(one)} may write {log:g} MiB of log into a volume of {size:g}")
+    return faults
 
 
 Annotations = dict[str, str]
@@ -160,9 +174,12 @@ def data_stays(manifests: Manifests) -> list[str]:
     # `kubectl delete -k` goes by this order: the policy must still be there when the namespace's turn comes.
     if manifests[0]["kind"] != "Namespace":
         faults.append("the namespace is not the first object")
-    return faults if bindings else [*faults, "nothing keeps the namespace from being deleted"]
+    if manifests.of("StatefulSet") and not bindings:
+        faults.append("nothing keeps the namespace from being deleted")
+    return faults
 
 
 RULES = [
-    pools_fit_into_the_database, memory_holds_what_it_is_for, volumes_hold_the_same_data, data_stays,
+    pools_fit_into_the_database, memory_holds_what_it_is_for, volumes_hold_the_same_data,
+    volumes_hold_the_log_of_writes, data_stays,
 ]  # fmt: skip

@@ -10,6 +10,12 @@ refuse() {
 case $POSTGRES_PASSWORD in change-me*) refuse POSTGRES_PASSWORD ;; esac
 case $REPLICATION_PASSWORD in change-me*) refuse AIRQ_REPLICATION_PASSWORD ;; esac
 
+# It was promoted, and is a primary itself now. A copy that is not whole has another name.
+if [ -s "$PGDATA/PG_VERSION" ] && [ ! -e "$PGDATA/standby.signal" ]; then
+    echo "airq-database: this replica was promoted; its data is left as it is"
+    exit 0
+fi
+
 primary() {
     PGPASSWORD=$POSTGRES_PASSWORD psql --no-psqlrc --quiet --tuples-only --no-align \
         --set ON_ERROR_STOP=1 --host database --username postgres --dbname airq "$@"
