@@ -94,7 +94,7 @@ def volumes_hold_the_same_data(manifests: Manifests) -> list[str]:
 
 
 def volumes_hold_the_log_of_writes(manifests: Manifests) -> list[str]:
-    """A checkpoint comes before the log has filled half of the volume: full, PostgreSQL stops and can't recover."""
+    """A checkpoint comes before the log fills half of the volume; full, PostgreSQL could not even recover."""
     faults = []
     for one in manifests.of("StatefulSet"):
         log = _mib(_database_settings(manifests)["max_wal_size"])
