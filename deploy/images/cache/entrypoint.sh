@@ -91,8 +91,11 @@ ulimit -Sn 65536 2>/dev/null || ulimit -Sn "$(ulimit -Hn)"
 
 known=$(addresses) loaded=0 current=boot
 write_site "$known"
+# Nothing is answered before the rules are compiled. As Debian has it (%D) that takes twice as long, for code that
+# is no faster where it counts, in Varnish itself and its regular expressions.
 # shellcheck disable=SC2046 # The parameters are words.
 varnishd -F -j none -n "$work/airq" -f "$work/site.vcl" $(cat $home/parameters) -p vcl_path=$home/vcl \
+    -p "cc_command=%D -O1 -g0" \
     -a "public=:${AIRQ_CACHE_PORT:-8080}" -a "purge=:${AIRQ_CACHE_PURGE_PORT:-8081}" \
     -s "default=malloc,$AIRQ_CACHE_SIZE" -s Transient=malloc,128m &
 varnish=$! log=
