@@ -22,7 +22,9 @@ IMAGES := api cache database
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' src/airq/__init__.py)
 REVISION = $(shell git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null || echo unknown)
 CREATED = $(shell git log -1 --format=%cI 2>/dev/null)
-SOURCE ?=
+# Where this clone comes from, as an address of the web without a name or password in it.
+SOURCE ?= $(shell git remote get-url origin 2>/dev/null \
+	| sed -nE 's|^https://([^@/]*@)?(.*[^/])/?$$|https://\2|p; s|^git@([^:]*):(.*)$$|https://\1/\2|p' | sed 's|[.]git$$||')
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
 	--no-header --python-version 3.11

@@ -4,6 +4,7 @@ import http.client
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -72,19 +73,21 @@ def purge(caches: Caches, tags: Sequence[str] | None, sleep: Callable[[float], N
     if tags is not None and len(tags) > MOST_TAGS:
         tags = None
     headers = [{"Purge-All": "yes"}] if tags is None else [{"Purge-Tags": part} for part in _parts(tags)]
-    for address in addresses:
+    headers = [header | {"Authorization": f"Bearer {caches.token}"} for header in headers]
+
+    def purge_one(address: str) -> int:
+        return sum(_send(address, port, header, sleep) for header in headers)
+
+    # All at once: one that does not answer must not keep the others from hearing of it.
+    with ThreadPoolExecutor(len(addresses), "purge") as threads:
+        asked = {address: threads.submit(purge_one, address) for address in addresses}
+    for address, dropped in asked.items():
         try:
-            for header in headers:
-                done.answers += _send(address, port, header | _authorization(caches), sleep)
+            done.answers += dropped.result()
+            done.caches += 1
         except (OSError, http.client.HTTPException) as error:
             done.failures[address] = str(error) or type(error).__name__
-        else:
-            done.caches += 1
     return done
-
-
-def _authorization(caches: Caches) -> dict[str, str]:
-    return {"Authorization": f"Bearer {caches.token}"}
 
 
 def _addresses(host: str, port: int) -> list[str]:

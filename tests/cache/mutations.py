@@ -47,6 +47,9 @@ GIVEN_UP = (
 TRIED_AGAIN = "test_process.py::test_new_addresses_that_could_not_be_taken_are_tried_again"
 MANY_FILES = "test_process.py::test_varnish_may_open_more_files_than_newer_engines_give"
 
+MAKING_ROOM = "test_storage.py::test_a_large_answer_takes_the_place_of_as_many_small_ones_as_it_must"
+BEYOND_ASCII = "test_service.py::test_bytes_beyond_ascii_are_refused_so_that_the_log_is_json"
+
 MUTATIONS = (
     # Keys.
     Mutation(
@@ -134,12 +137,23 @@ MUTATIONS = (
     Mutation("exports", "vcl/storing.vcl", ' && req.url !~ "[?&]limit="', ""),
     Mutation("exports", "vcl/storing.vcl", "^/air_quality(?:\\?|$)", "^/air_quality"),
     Mutation("exports", "vcl/storing.vcl", ' || req.http.Accept ~ "csv|ndjson"', ""),
-    Mutation("exports_slow_client", "vcl/storing.vcl", "set beresp.transit_buffer = 1MB;", ""),
+    Mutation("exports_slow_client", "vcl/storing.vcl", "set beresp.transit_buffer = 256KB;", ""),
     Mutation("exports", "vcl/naming.vcl", "    unset resp.http.Cache-Tag;\n", ""),
+    Mutation("exports_long", "vcl/storing.vcl", "    set sess.send_timeout = 24h;\n", ""),
+    Mutation("exports_http10", "vcl/airq.vcl", "    call refuse_ends_that_nobody_sees;\n", ""),
+    Mutation("exports_http10", "vcl/storing.vcl", ' && req.method == "GET"', ""),
+    Mutation("exports_http10", "vcl/storing.vcl", "            && !resp.http.Content-Length", "            "),
+    Mutation(
+        "exports_http10",
+        "vcl/answering.vcl",
+        'resp.reason == "http-version-not-supported"',
+        'resp.reason == ""',
+    ),
+    Mutation(MAKING_ROOM, "parameters", "-p nuke_limit=100000\n", ""),
     Mutation(
         "exports_broken",
         "vcl/storing.vcl",
-        "set beresp.transit_buffer = 1MB;",
+        "set beresp.transit_buffer = 256KB;",
         "set beresp.do_stream = false;",
     ),
     # Staleness.
@@ -252,7 +266,15 @@ MUTATIONS = (
         "resp.http.Retry-After = 1 + std.integer",
         "resp.http.Retry-After = std.integer",
     ),
+    Mutation(
+        "rate_slow",
+        "vcl/limiting.vcl",
+        'r="} + req.http.X-Left',
+        'r="} + vsthrottle.remaining(req.http.X-Client, 10, 10s)',
+    ),
     Mutation("rate", "vcl/naming.vcl", "    unset req.http.X-Client;\n", ""),
+    Mutation("rate", "vcl/naming.vcl", "    unset req.http.X-Left;\n", ""),
+    Mutation("rate", "vcl/airq.vcl", "    unset bereq.http.X-Left;\n", ""),
     Mutation("rate", "vcl/airq.vcl", "    unset bereq.http.X-Client;\n", ""),
     Mutation(
         "rate_off",
@@ -264,6 +286,9 @@ MUTATIONS = (
     Mutation("refusals", "vcl/refusing.vcl", ' && !(req.method == "OPTIONS" && req.url == "*")', ""),
     Mutation("refusals", "vcl/refusing.vcl", '"^/[^#]*$"', '"^[^#]*$"'),
     Mutation("refusals", "vcl/refusing.vcl", '"^/[^#]*$"', '"^/"'),
+    Mutation(BEYOND_ASCII, "vcl/refusing.vcl", 'req.url ~ "[\\x80-\\xff]"', 'req.url ~ "^nothing"'),
+    Mutation(BEYOND_ASCII, "entrypoint.sh", ' and ReqURL !~ "[^ -~]"', ""),
+    Mutation(BEYOND_ASCII, "vcl/answering.vcl", 'resp.reason == "not-encoded"', 'resp.reason == ""'),
     Mutation("refusals", "vcl/refusing.vcl", "> 8192", ">= 8192"),
     Mutation("refusals", "vcl/refusing.vcl", "> 8192", "> 8193"),
     Mutation("refusals", "vcl/refusing.vcl", "(?:readyz|metrics)", "(?:metrics)"),

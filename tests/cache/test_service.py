@@ -1,6 +1,7 @@
 """The real API behind the real cache; `make test-cache` runs them."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -192,6 +193,20 @@ def test_the_cache_changes_no_answer_of_the_api(api: tuple[int, object], start_c
                 assert through.body == direct.body, (target, accept)
             else:
                 assert without_id(through.body) == without_id(direct.body), (target, accept)
+
+
+def test_bytes_beyond_ascii_are_refused_so_that_the_log_is_json(
+    api: tuple[int, object], start_cache: StartCache
+) -> None:
+    cache = start_cache(api[0])
+    for target in ("/air_quality?station=ñ".encode(), b"/stations/\xff"):
+        with socket.create_connection(("127.0.0.1", cache.port), 10) as connection:
+            connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 "), head
+        assert "%C3%A9vora" in json.loads(body)["detail"]
+    assert cache.ask("/stations/%C3%B1").status == 404
+    wait_for(lambda: cache.lines()[-1]["target"] == "/stations/%C3%B1", cache)
 
 
 def without_id(body: bytes) -> object:

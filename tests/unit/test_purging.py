@@ -161,16 +161,34 @@ def test_a_name_that_nobody_has_is_reported(name: str) -> None:
     assert "resolved" in done.failures[name]
 
 
-def test_every_address_behind_a_name_is_purged(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def two_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name `cache` has two addresses."""
+    really = socket.getaddrinfo
+
+    def resolve(host: str, port: int, *rest: object, **options: object) -> object:
+        if host != "cache":
+            return really(host, port, *rest, **options)  # type: ignore[arg-type]
+        return [(2, 1, 6, "", (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+
+@pytest.mark.usefixtures("two_addresses")
+def test_every_address_behind_a_name_is_purged() -> None:
     with listening(Cache()) as first, listening(Cache(port=first.port), "127.0.0.2") as second:
-        really = socket.getaddrinfo
-
-        def resolve(host: str, *rest: object, **options: object) -> object:
-            if host != "cache":
-                return really(host, *rest, **options)  # type: ignore[arg-type]
-            return [(2, 1, 6, "", (address, first.port)) for address in ("127.0.0.1", "127.0.0.2")]
-
-        monkeypatch.setattr(socket, "getaddrinfo", resolve)
         done = purge(Caches(f"http://cache:{first.port}/", "x"), ["all"])
     assert (done.caches, done.answers) == (2, 4)
     assert len(first.asked) == len(second.asked) == 1
+
+
+@pytest.mark.usefixtures("two_addresses")
+def test_a_cache_that_hangs_keeps_no_other_from_hearing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purging, "TIMEOUT_SECONDS", 0.5)
+    heard: list[int] = []
+    with listener() as silent:
+        with listening(Cache(port=silent.getsockname()[1]), "127.0.0.2") as other:
+            caches = Caches(f"http://cache:{other.port}/", "x")
+            done = purge(caches, ["all"], lambda seconds: heard.append(len(other.asked)))
+    assert (done.caches, done.failures) == (1, {"127.0.0.1": "timed out"})
+    assert heard[0] == 1

@@ -65,9 +65,11 @@ load_site() {
     current=site_$loaded
 } >&2
 
-# One line of JSON a request.
+# One line of JSON a request. Bytes beyond ASCII, which the rules refuse, would be written as they are, and JSON is
+# UTF-8.
 write_log() {
-    varnishncsa -n "$work/airq" -t off -j -F "$(cat $home/log-format)" -q 'ReqURL ne "/cache-health"' &
+    varnishncsa -n "$work/airq" -t off -j -F "$(cat $home/log-format)" \
+        -q 'ReqURL ne "/cache-health" and ReqURL !~ "[^ -~]" and ReqMethod !~ "[^ -~]"' &
     log=$!
 }
 

@@ -18,7 +18,7 @@ from airq.telemetry.events import RequestFailed, RequestFinished, Telemetry
 LONGEST_TARGET = 8 * 1024
 """Bytes of path and query, as most proxies allow."""
 
-LARGEST_HEADERS = 16 * 1024
+LARGEST_HEADERS = 32 * 1024
 """Bytes of all request headers together."""
 
 EXPOSED_HEADERS = "ETag, Link, X-Request-ID, X-Cache, Age, Retry-After, Content-Disposition"

@@ -61,6 +61,7 @@ sub vcl_miss {
 
 sub vcl_pass {
     set req.http.X-Cache = "pass";
+    call take_time;
 }
 
 sub vcl_backend_fetch {
@@ -70,6 +71,7 @@ sub vcl_backend_fetch {
     # What the cache noted on the request is no business of the API, nor is the client's address.
     unset bereq.http.X-Cache;
     unset bereq.http.X-Client;
+    unset bereq.http.X-Left;
     unset bereq.http.X-Forwarded-For;
 }
 
@@ -86,6 +88,7 @@ sub vcl_backend_error {
 }
 
 sub vcl_deliver {
+    call refuse_ends_that_nobody_sees;
     call show_rate;
     call name_answer;
     call part_with_clients;

@@ -15,8 +15,14 @@ sub limit_rate {
     if (vsthrottle.is_denied(req.http.X-Client,
             std.integer(std.getenv("AIRQ_RATE_REQUESTS"), 0),
             std.duration(std.getenv("AIRQ_RATE_SECONDS") + "s", 1s))) {
+        set req.http.X-Left = 0;
         return (synth(429, "too-many-requests"));
     }
+    # Asked here and not when the answer is shown: asking fills the bucket for the time since the last request, and
+    # would do so once more for each answer that was under way.
+    set req.http.X-Left = vsthrottle.remaining(req.http.X-Client,
+        std.integer(std.getenv("AIRQ_RATE_REQUESTS"), 0),
+        std.duration(std.getenv("AIRQ_RATE_SECONDS") + "s", 1s));
 }
 
 sub look_behind_trusted_proxy {
@@ -51,12 +57,10 @@ sub write_zero_out {
 
 # https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/
 sub show_rate {
-    if (std.getenv("AIRQ_RATE_REQUESTS") && req.http.X-Client) {
+    if (req.http.X-Left) {
         set resp.http.RateLimit-Policy = {""client";q="} + std.getenv("AIRQ_RATE_REQUESTS")
             + ";w=" + std.getenv("AIRQ_RATE_SECONDS");
-        set resp.http.RateLimit = {""client";r="} + vsthrottle.remaining(req.http.X-Client,
-            std.integer(std.getenv("AIRQ_RATE_REQUESTS"), 0),
-            std.duration(std.getenv("AIRQ_RATE_SECONDS") + "s", 1s));
+        set resp.http.RateLimit = {""client";r="} + req.http.X-Left;
         set resp.http.Access-Control-Expose-Headers =
             resp.http.Access-Control-Expose-Headers + ", RateLimit, RateLimit-Policy";
         if (resp.status == 429) {

@@ -6,6 +6,7 @@ sub name_request {
     unset req.http.X-Cache;
     unset req.http.X-Current-Only;
     unset req.http.X-Client;
+    unset req.http.X-Left;
 
     if (req.http.X-Request-ID ~ "^[A-Za-z0-9._-]{1,128}$") {
         # Sent twice, the first one holds.

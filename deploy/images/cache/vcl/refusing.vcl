@@ -6,6 +6,10 @@ sub refuse_what_is_not_served {
     if (req.url !~ "^/[^#]*$" && !(req.method == "OPTIONS" && req.url == "*")) {
         return (synth(400, "bad-request"));
     }
+    # The API refuses them too, but not all of them in words.
+    if (req.url ~ "[\x80-\xff]") {
+        return (synth(400, "not-encoded"));
+    }
     if (req.method != "GET" && req.method != "HEAD" && req.method != "OPTIONS") {
         return (synth(405, "method-not-allowed"));
     }

@@ -8,6 +8,20 @@ sub let_exports_through {
     }
 }
 
+# Varnish would end every answer ten minutes behind its beginning, however well it flows. Who stops reading is
+# left after a minute all the same.
+sub take_time {
+    set sess.send_timeout = 24h;
+}
+
+# In HTTP/1.0 an answer of unknown length ends where its connection ends: one that broke would look whole.
+sub refuse_ends_that_nobody_sees {
+    if (req.proto == "HTTP/1.0" && req.method == "GET" && req.http.X-Cache == "pass"
+            && !resp.http.Content-Length && resp.status == 200) {
+        return (synth(505, "http-version-not-supported"));
+    }
+}
+
 sub note_beginning {
     var.set_real("began", std.real(time=now));
     set bereq.http.Host = "airq";
@@ -21,7 +35,7 @@ sub keep_answer {
     unset beresp.http.Set-Cookie;
     if (bereq.uncacheable) {
         # An export flows no faster than its client takes it: this much of it waits in memory.
-        set beresp.transit_buffer = 1MB;
+        set beresp.transit_buffer = 256KB;
         return (deliver);
     }
     # Nobody is given any of it before it is whole, so that one that breaks in the middle is a fetch that
