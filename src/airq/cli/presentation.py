@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -20,7 +20,8 @@ from airq.store.ledger import Load, RejectedRow, Touched
 from airq.store.verification import Digest
 
 if TYPE_CHECKING:
-    # It brings Alembic, which only a migration needs.
+    # They bring numpy and Alembic, which only a load and a migration need.
+    from airq.loads import Watcher
     from airq.store.migrator import Migration
 
 PLAIN_PROGRESS_SECONDS = 10.0
@@ -57,19 +58,6 @@ def note(message: str) -> None:
 def _print_json(content: object) -> None:
     sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
     sys.stdout.flush()
-
-
-class Watcher(Protocol):
-    """Told of a load's progress, as `airq.loads` tells it."""
-
-    def read(self, byte_count: int) -> None:
-        """So many further bytes were read."""
-
-    def sent(self, rows: int) -> None:
-        """So many rows are with the database."""
-
-    def notice(self, message: str) -> None:
-        """Something worth knowing."""
 
 
 class _Plain:
@@ -111,7 +99,7 @@ class _Bar:
 
 
 @contextmanager
-def progress(name: str, size: int, *, quiet: bool) -> Iterator[Watcher]:
+def progress(name: str, size: int, *, quiet: bool) -> Iterator["Watcher"]:
     """Show a load's progress: a bar on a terminal, else a line now and then."""
     console = _err()
     if quiet or not console.is_terminal:

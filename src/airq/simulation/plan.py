@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from airq.domain.errors import AirqError
+from airq.domain.instants import to_milliseconds
 
 MOST_STATIONS: Final = 100_000
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
@@ -93,7 +93,7 @@ class Simulation:
     @property
     def start_ms(self) -> int:
         """The start in milliseconds since 1970-01-01 UTC."""
-        return (self.start - _EPOCH) // _MILLISECOND
+        return to_milliseconds(self.start)
 
     @property
     def _duration_ms(self) -> int:

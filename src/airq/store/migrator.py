@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -159,7 +160,8 @@ async def _upgrade(url: str) -> None:
 def _run_alembic(connection: Connection) -> None:
     config = _alembic_config()
     config.attributes["connection"] = connection
-    current = _known_revision(connection)
+    known = MigrationContext.configure(connection, opts={"version_table_schema": "airq"})
+    current = known.get_current_revision()
     script = ScriptDirectory.from_config(config)
     if current is not None and current > (script.get_current_head() or ""):
         # A newer airq was here. Its schema serves this version as well (expand, then contract).
@@ -168,15 +170,6 @@ def _run_alembic(connection: Connection) -> None:
         # Alembic's own notices about path separators are none of the operator's business.
         warnings.simplefilter("ignore")
         command.upgrade(config, "head")
-
-
-def _known_revision(connection: Connection) -> str | None:
-    from sqlalchemy import text
-
-    if connection.scalar(text("SELECT to_regclass('airq.alembic_version')")) is None:
-        return None
-    revision: str | None = connection.scalar(text("SELECT version_num FROM airq.alembic_version"))
-    return revision
 
 
 def _alembic_config() -> Config:
