@@ -17,7 +17,7 @@ from airq.ingest.sources import Source
 from airq.store import ledger
 from airq.store.connections import connected
 from airq.store.ledger import Load, RejectedRow, Touched
-from airq.store.loading import RepeatedRows, Transfer, describe, lock_loads
+from airq.store.loading import RepeatedRows, Transfer
 from airq.store.undoing import NotUndoable, undo
 
 BATCHES_AHEAD = 2
@@ -72,7 +72,7 @@ async def load(url: str, source: Source, options: Options, watcher: Watcher) -> 
         number = await ledger.begin(book, "load", source.name)
         sha256 = asyncio.create_task(asyncio.to_thread(_sha256, source))
         try:
-            await lock_loads(data, watcher.notice)
+            await ledger.lock_loads(data, watcher.notice)
             await _run(book, data, number, source, sha256, options, watcher)
         except _Unacceptable as refusal:
             await ledger.give_up(
@@ -83,7 +83,7 @@ async def load(url: str, source: Source, options: Options, watcher: Watcher) -> 
             await _stopped(book, number, "load")
             raise
         except Exception as error:
-            described = describe(error, "load") or error
+            described = ledger.describe(error, "load") or error
             if await _failed(book, number, str(described)):
                 raise described from error
         finally:
@@ -274,7 +274,7 @@ async def undo_load(url: str, number: int, watcher: Watcher) -> Load:
         undone = await ledger.find_load(book, number)
         undo_id = await ledger.begin(book, "undo", undone.file, undoes=number)
         try:
-            await lock_loads(data, watcher.notice)
+            await ledger.lock_loads(data, watcher.notice)
             async with data.transaction():
                 count = await undo(data, undo_id, number)
                 await ledger.finish(data, undo_id, "loaded", changed=count)
@@ -285,7 +285,7 @@ async def undo_load(url: str, number: int, watcher: Watcher) -> Load:
             await _stopped(book, undo_id, "undo")
             raise
         except Exception as error:
-            described = describe(error, "undo") or error
+            described = ledger.describe(error, "undo") or error
             if await _failed(book, undo_id, str(described)):
                 raise described from error
         return await ledger.find_load(book, undo_id)

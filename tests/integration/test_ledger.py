@@ -20,7 +20,7 @@ from airq.domain.tolerance import Tolerance
 from airq.ingest.sources import Source
 from airq.store import ledger
 from airq.store.connections import DatabaseUnavailable
-from airq.store.loading import LoadFailed
+from airq.store.ledger import LoadFailed
 from tests.conftest import Airq, Database
 from tests.integration.publishing import HEADER, Publisher, Said, row
 

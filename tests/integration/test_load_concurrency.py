@@ -18,8 +18,7 @@ import pytest
 from airq import embedded, loads
 from airq.ingest.sources import open_source
 from airq.store import loading
-from airq.store.ledger import Load
-from airq.store.loading import LoadFailed
+from airq.store.ledger import Load, LoadFailed
 from tests.conftest import FOR_GOOD, Database, execute
 from tests.integration.publishing import Measurements, Publisher, Said, row, values
 from tests.integration.sessions import ended, is_at, session, started, wait_until

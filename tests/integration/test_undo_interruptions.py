@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from airq.store.loading import LoadFailed
+from airq.store.ledger import LoadFailed
 from tests.integration.publishing import Publisher, row, values
 from tests.integration.sessions import (
     STOP,

@@ -1,6 +1,6 @@
 """The ledger of loads: what was loaded, when, with which result, and the rows that were refused."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
@@ -8,7 +8,7 @@ from typing import TypeAlias
 import asyncpg
 
 from airq.domain.errors import AirqError
-from airq.store.connections import from_codec
+from airq.store.connections import DatabaseUnavailable, from_codec, reason_of, translate
 
 LOAD_LOCK = 0x6C6F6164
 """Key of the advisory lock that one load or undo at a time holds ("load" in ASCII)."""
@@ -20,6 +20,10 @@ Connection: TypeAlias = asyncpg.Connection
 
 NO_EFFECT = {"load": "nothing of it is visible", "undo": "nothing was undone"}
 """Kind of an entry → what is true of it if it did not come to its commit."""
+
+
+class LoadFailed(AirqError):
+    """The database could not take a load or an undo; it has no effect."""
 
 
 class UnknownLoad(AirqError):
@@ -77,6 +81,13 @@ _COLUMNS = """
     file, sha256, rows_read, inserted, changed, unchanged, repeated, rejected, missing,
     started, finished, outcome, reason
 """
+
+
+async def lock_loads(data: Connection, on_wait: Callable[[str], None]) -> None:
+    """Wait until no other load or undo runs; this one's turn ends with the connection."""
+    if not await data.fetchval("SELECT pg_try_advisory_lock($1)", LOAD_LOCK):
+        on_wait("another load is running; waiting for it to end")
+        await data.execute("SELECT pg_advisory_lock($1)", LOAD_LOCK)
 
 
 async def begin(connection: Connection, kind: str, file: str, undoes: int | None = None) -> int:
@@ -138,6 +149,29 @@ async def give_up(connection: Connection, number: int, outcome: str, reason: str
 
 def _assignments(columns: Iterable[str]) -> str:
     return "".join(f", {name} = ${place}" for place, name in enumerate(columns, start=3))
+
+
+def describe(error: Exception, kind: str) -> AirqError | None:
+    """Return a driver's fault in words for people, or None if it is none of those.
+
+    Args:
+        kind: during what it came: a "load" or an "undo".
+    """
+    untouched = NO_EFFECT[kind]
+    translated = translate(error)
+    if isinstance(translated, DatabaseUnavailable):
+        while isinstance(error, asyncpg.InterfaceError) and isinstance(error.__context__, Exception):
+            # The driver can't end a transaction whose connection is gone; why it is gone is what tells.
+            error = error.__context__
+        twice = "nothing is undone twice" if kind == "undo" else "nothing enters twice"
+        return LoadFailed(
+            f"the connection to the database was lost ({reason_of(error)}); run it again, {twice}"
+        )
+    if isinstance(error, asyncpg.InsufficientResourcesError):
+        return LoadFailed(f"the database has no room for this {kind} ({reason_of(error)}); {untouched}")
+    if isinstance(error, asyncpg.PostgresError):
+        return LoadFailed(f"the database refused this {kind}: {reason_of(error)}; {untouched}")
+    return translated if isinstance(translated, AirqError) else None
 
 
 async def add_rejects(connection: Connection, number: int, rejects: Sequence[RejectedRow]) -> None:

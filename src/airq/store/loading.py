@@ -12,26 +12,22 @@ tell which of its rows comes last.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import asyncpg
 import numpy as np
 import numpy.typing as npt
 
-from airq.domain.errors import AirqError
 from airq.domain.instants import next_month, start_of
 from airq.domain.pollutants import NAMES
-from airq.store import ledger
-from airq.store.connections import DatabaseUnavailable, reason_of, to_codec, translate
+from airq.store.connections import to_codec
 from airq.store.copy_format import encode_rows
-
-Connection: TypeAlias = asyncpg.Connection
-Touches = Counter[tuple[int, date]]
-"""(station id, first day of a month) → rows."""
+from airq.store.coverage import Touches, record_touched
+from airq.store.ledger import Connection, LoadFailed
 
 PARTITION_LOCK_TIMEOUT = "2s"
 PARTITION_TRIES = 15
@@ -39,10 +35,6 @@ PARTITION_TRIES = 15
 
 class RepeatedRows(Exception):
     """The file holds a station and time twice, so that its rows must all be staged."""
-
-
-class LoadFailed(AirqError):
-    """The database could not take a load or an undo; it has no effect."""
 
 
 class Rows(Protocol):
@@ -346,77 +338,3 @@ async def _partitions(connection: Connection) -> dict[date, bool]:
         date.fromisoformat(f"{name.removeprefix('measurement_').replace('_', '-')}-01"): indexed
         for name, indexed in rows
     }
-
-
-async def lock_loads(data: Connection, on_wait: Callable[[str], None]) -> None:
-    """Wait until no other load or undo runs; this one's turn ends with the connection."""
-    if not await data.fetchval("SELECT pg_try_advisory_lock($1)", ledger.LOAD_LOCK):
-        on_wait("another load is running; waiting for it to end")
-        await data.execute("SELECT pg_advisory_lock($1)", ledger.LOAD_LOCK)
-
-
-async def record_touched(
-    data: Connection,
-    load_id: int,
-    inserted: Touches,
-    changed: Touches,
-) -> None:
-    """Enter which stations and months a load touched, and give them a new version.
-
-    Versions are taken under the lock of loads, so they grow in the order of the commits. They are
-    times, so that after a restore from a backup no version comes back with other contents.
-
-    Args:
-        inserted: (station id, month) → rows that came; negative where an undo took them away.
-        changed: (station id, month) → rows whose values were replaced.
-    """
-    touched = sorted(inserted.keys() | changed.keys())
-    if not touched:
-        return
-    stations, months = [key[0] for key in touched], [key[1] for key in touched]
-    came = [inserted[key] for key in touched]
-    await data.execute(
-        "INSERT INTO airq.load_month (load_id, station_id, month, inserted, changed) "
-        "SELECT $1, * FROM unnest($2::integer[], $3::date[], $4::bigint[], $5::bigint[])",
-        load_id, stations, months, came, [changed[key] for key in touched],
-    )  # fmt: skip
-    await data.execute(
-        """
-        WITH next AS (
-            SELECT greatest(
-                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
-                (SELECT max(version) + 1 FROM airq.coverage
-                 WHERE station_id = 0 AND month = '-infinity')) AS version
-        )
-        INSERT INTO airq.coverage AS known (station_id, month, measurements, version)
-        SELECT coalesce(s, 0), coalesce(m, '-infinity'), sum(n), (SELECT version FROM next)
-        FROM unnest($1::integer[], $2::date[], $3::bigint[]) AS touched(s, m, n)
-        GROUP BY CUBE (s, m)
-        ON CONFLICT (station_id, month) DO UPDATE SET
-            measurements = known.measurements + excluded.measurements, version = excluded.version
-        """,
-        stations, months, came,
-    )  # fmt: skip
-
-
-def describe(error: Exception, kind: str) -> AirqError | None:
-    """Return a driver's fault in words for people, or None if it is none of those.
-
-    Args:
-        kind: during what it came: a "load" or an "undo".
-    """
-    untouched = ledger.NO_EFFECT[kind]
-    translated = translate(error)
-    if isinstance(translated, DatabaseUnavailable):
-        while isinstance(error, asyncpg.InterfaceError) and isinstance(error.__context__, Exception):
-            # The driver can't end a transaction whose connection is gone; why it is gone is what tells.
-            error = error.__context__
-        twice = "nothing is undone twice" if kind == "undo" else "nothing enters twice"
-        return LoadFailed(
-            f"the connection to the database was lost ({reason_of(error)}); run it again, {twice}"
-        )
-    if isinstance(error, asyncpg.InsufficientResourcesError):
-        return LoadFailed(f"the database has no room for this {kind} ({reason_of(error)}); {untouched}")
-    if isinstance(error, asyncpg.PostgresError):
-        return LoadFailed(f"the database refused this {kind}: {reason_of(error)}; {untouched}")
-    return translated if isinstance(translated, AirqError) else None

@@ -1,13 +1,12 @@
 """Takes a load back: its new rows go, the rows that it replaced return."""
 
 from collections import Counter
-from datetime import date
 
 from airq.domain.errors import AirqError
 from airq.domain.pollutants import NAMES
 from airq.store import ledger
+from airq.store.coverage import Touches, record_touched
 from airq.store.ledger import Connection
-from airq.store.loading import record_touched
 
 
 class NotUndoable(AirqError):
@@ -67,7 +66,7 @@ async def undo(data: Connection, undo_id: int, load_id: int) -> int:
     months = await data.fetch(
         "SELECT DISTINCT month FROM airq.load_month WHERE load_id = $1 ORDER BY 1", load_id
     )
-    removed: Counter[tuple[int, date]] = Counter()
+    removed: Touches = Counter()
     for [month] in months:
         rows = await data.fetch(
             f"""
@@ -79,7 +78,7 @@ async def undo(data: Connection, undo_id: int, load_id: int) -> int:
             load_id,
         )
         removed.update({(station, month): -count for station, count in rows})
-    changed = Counter({(station, month): count for station, month, count in restored})
+    changed: Touches = Counter({(station, month): count for station, month, count in restored})
     count = changed.total() - removed.total()
     if count != load.inserted + load.changed:
         raise NotUndoable(
