@@ -327,7 +327,7 @@ def test_a_files_control_characters_reach_no_terminal(command: Command, publishe
     path = publisher.write(row(OCTOBER, "a", "\x1b[2J\x07[red]no[/]"), row(OCTOBER, "b", 1))
     done = command("load", "--max-rejects", "1", path)
     assert done.status == 3
-    assert "“�[2J�[red]no[/]”" in done.out
+    assert r"“\x1b[2J\x07[red]no[/]”" in done.out
     assert "\x1b" not in done.out + command("loads", "show", "1").out
 
 

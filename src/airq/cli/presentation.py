@@ -15,6 +15,7 @@ from rich.table import Table
 
 from airq.config import DatabaseUrl, Secret, Settings
 from airq.domain.instants import format_instant
+from airq.domain.printing import visible
 from airq.purging import Purged
 from airq.store.ledger import Load, RejectedRow, Touched
 from airq.store.verification import Digest
@@ -42,7 +43,7 @@ def _err() -> Console:
 
 def _safe(text: str) -> str:
     """Make a text of a file or a server fit to print: its brackets and control characters command nothing."""
-    return escape("".join(c if c.isprintable() or c in "\n\t" else "�" for c in text))
+    return escape(visible(text, kept="\n\t"))
 
 
 def show_error(message: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 import click
 import msgspec
 
+from airq.domain.printing import visible
 from airq.telemetry.events import (
     DatabaseLost,
     Event,
@@ -18,7 +19,6 @@ from airq.telemetry.events import (
     SettingUnknown,
 )
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _COLORS = {"info": "green", "warning": "yellow", "error": "red"}
 
 
@@ -79,11 +79,7 @@ def _render_text(line: dict[str, Any]) -> str:
     clock = click.style(line.pop("timestamp")[11:23], dim=True)
     level, event = line.pop("level"), line.pop("event")
     traceback = line.pop("traceback", None)
-    details = " ".join(f"{name}={click.style(_visible(value), bold=True)}" for name, value in line.items())
+    shown = {name: click.style(visible(str(value)), bold=True) for name, value in line.items()}
+    details = " ".join(f"{name}={value}" for name, value in shown.items())
     text = f"{clock} {click.style(event.replace('_', ' '), fg=_COLORS[level])} {details}"
-    return f"{text}\n{traceback}" if traceback else text
-
-
-def _visible(value: object) -> str:
-    """Write control characters as escapes: what clients send must not steer a terminal or begin a line."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), str(value))
+    return text + "\n" + visible(traceback, kept="\n") if traceback else text

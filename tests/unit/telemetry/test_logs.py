@@ -89,15 +89,20 @@ def test_terminals_get_text_and_everything_else_json() -> None:
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
 def test_what_clients_send_neither_begins_a_line_nor_steers_a_terminal(stream: type[io.StringIO]) -> None:
-    target = "/x?\n00:00:00 all is well\r\x1b[2J\x9b2J\x07\u2028é"
+    target = "/x?\n00:00:00 all is well\r\x1b[2J\x9b2J\x07\u2028\u202eé"
     plain, attacked = (written(finished(target=text), "text", stream=stream()) for text in ("/x?", target))
     assert attacked.count("\n") == 1
     assert attacked.count("\x1b") == plain.count("\x1b")
-    assert not set("\r\x9b\x07\u2028") & set(attacked)
-    assert r"\n00:00:00 all is well\r\x1b[2J\x9b2J\x07\u2028é" in attacked
+    assert not set("\r\x9b\x07\u2028\u202e") & set(attacked)
+    assert r"\n00:00:00 all is well\r\x1b[2J\x9b2J\x07\u2028\u202eé" in attacked
     assert json.loads(written(finished(target=target)))["target"] == target
 
 
 def test_people_see_the_trace_of_a_fault_as_it_is() -> None:
     text = written(RequestFailed("GET", "/", "/", "abc", "Traceback\n  line 1\n"), "text")
     assert "Traceback\n  line 1\n" in text
+
+
+def test_the_trace_of_a_fault_steers_no_terminal() -> None:
+    text = written(RequestFailed("GET", "/", "/", "abc", "Traceback\nKeyError: \x1b[2J\u202e\n"), "text")
+    assert "Traceback\nKeyError: \\x1b[2J\\u202e\n" in text
