@@ -138,6 +138,34 @@ def test_wrong_usage_is_told_and_nothing_is_entered(
     assert command("loads", "--json").out == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("loads", "show", "2147483648"), "2147483648 is not in the range 1<=x<=2147483647"),
+        (("loads", "undo", f"{10**20}"), f"{10**20} is not in the range 1<=x<=2147483647"),
+        (("loads", "--limit", f"{10**20}"), f"{10**20} is not in the range 1<=x<=2147483647"),
+        (("loads", "show", "1", "--limit", f"{10**20}"), f"{10**20} is not in the range 1<=x<=2147483647"),
+        (("simulate", "--seed", f"{10**20}"), f"seed is {10**20}; allowed is 0 to {2**64 - 1}"),
+        (("simulate", "--stations", "200000"), "stations is 200000; allowed is 1 to 100,000"),
+        (("simulate", "--days", "1e300"), "days is 1e+300; allowed is more than 0, and at most"),
+    ],
+)
+def test_a_number_that_is_too_large_is_wrong_usage(
+    command: Command, arguments: tuple[str, ...], told: str
+) -> None:
+    done = command(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert told in done.err
+
+
+def test_the_largest_number_is_no_load(command: Command) -> None:
+    done = command("loads", "show", "2147483647", "--limit", "2147483647")
+    assert (done.status, done.err) == (
+        1, "airq: error: there is no load 2147483647; nothing was loaded yet\n"
+    )  # fmt: skip
+    assert command("loads", "--limit", "2147483647", "--json").out == "[]\n"
+
+
 def test_wrong_settings_are_wrong_usage(command: Command) -> None:
     done = command("load", "-", AIRQ_PORT="http")
     assert done.status == 2

@@ -12,7 +12,7 @@ import click
 
 from airq.cli import presentation
 from airq.cli.database import data_directory_option, database, json_option, run, wait_for, wait_option
-from airq.cli.options import MISSING, TIMEZONE, TOLERANCE
+from airq.cli.options import MISSING, NUMBER, TIMEZONE, TOLERANCE
 from airq.cli.statuses import GRAVITY, PARTIAL, REFUSED, status_of
 from airq.config import Settings
 from airq.domain.errors import AirqError, ConfigurationError, UnusableInput
@@ -132,7 +132,7 @@ def _standard_input() -> BinaryIO:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="The most loads.")
+@click.option("--limit", type=NUMBER, default=20, show_default=True, help="The most loads.")
 @data_directory_option
 @json_option
 @click.pass_context
@@ -148,10 +148,8 @@ def loads(context: click.Context, limit: int, data_directory: str | None, as_jso
 
 
 @loads.command()
-@click.argument("number", type=click.IntRange(1))
-@click.option(
-    "--limit", type=click.IntRange(1), default=100, show_default=True, help="The most rejected rows."
-)
+@click.argument("number", type=NUMBER)
+@click.option("--limit", type=NUMBER, default=100, show_default=True, help="The most rejected rows.")
 @data_directory_option
 @json_option
 @click.pass_obj
@@ -165,7 +163,7 @@ def show(settings: Settings, number: int, limit: int, data_directory: str | None
 
 
 @loads.command()
-@click.argument("number", type=click.IntRange(1))
+@click.argument("number", type=NUMBER)
 @data_directory_option
 @json_option
 @click.pass_obj

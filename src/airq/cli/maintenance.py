@@ -91,11 +91,14 @@ def simulate(
       airq simulate --stations 3 --days 7 | head
       airq simulate --stations 100 --days 417 --interval 1h -o million.csv
     """
-    from airq.simulation import Simulation, write_csv
+    from airq.simulation import Simulation, SimulationError, write_csv
 
-    simulation = Simulation(
-        stations=stations, days=days, interval=interval, seed=seed, gaps=gaps, start=start
-    )
+    try:
+        simulation = Simulation(
+            stations=stations, days=days, interval=interval, seed=seed, gaps=gaps, start=start
+        )
+    except SimulationError as error:
+        raise click.UsageError(str(error)) from None
     started = time.monotonic()
     with presentation.counting(simulation.rows) as on_rows:
         rows = write_csv(simulation, output, on_rows)

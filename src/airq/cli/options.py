@@ -93,3 +93,6 @@ class _Instant(_Type):
 
 TIMEZONE, MISSING, TOLERANCE = _Timezone(), _Missing(), _Tolerance()
 INTERVAL, INSTANT = _Interval(), _Instant()
+
+NUMBER = click.IntRange(1, 2**31 - 1)
+"""The number of a load, as far as the ledger can count, and how many of something to show."""
