@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from airq.domain.errors import ConfigurationError
 
 T = TypeVar("T")
+Purpose = Literal["loader", "reader"]
+"""What a database is used for: to load into it, or to read what the API serves."""
 
 
 class DatabaseUrl(str):
@@ -222,15 +224,23 @@ class Settings:
     unknown: tuple[str, ...] = field(default=(), metadata={})
     """AIRQ_ variables that are no settings: typing errors, or meant for other programs."""
 
-    @property
-    def for_loader(self) -> DatabaseUrl | None:
-        """The database as the loader reaches it."""
-        return self.loader_url or self.database_url
+    def url_of(self, purpose: Purpose) -> DatabaseUrl | None:
+        """Return the database as the loader or the API reaches it; None where no URL names one.
 
-    @property
-    def for_reader(self) -> DatabaseUrl | None:
-        """The database as the API reaches it."""
-        return self.reader_url or self.database_url
+        Raises:
+            ConfigurationError: only URLs for others are set, so that no database of our own is meant.
+        """
+        own = self.loader_url if purpose == "loader" else self.reader_url
+        if url := own or self.database_url:
+            return url
+        others = [f.metadata["name"] for f in fields(self) if isinstance(getattr(self, f.name), DatabaseUrl)]
+        if others:
+            missing = f"AIRQ_{purpose.upper()}_URL"
+            raise ConfigurationError(
+                f"{missing} is not set and {others[0]} is: name the same database in {missing}, or in "
+                "AIRQ_DATABASE_URL for every role"
+            )
+        return None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:

@@ -172,6 +172,30 @@ def test_wrong_settings_are_wrong_usage(command: Command) -> None:
     assert done.err == "airq: error: AIRQ_PORT is “http”; it must be a whole number from 1 to 65,535\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "there", "missing"),
+    [
+        (("load", "-"), "AIRQ_READER_URL", "AIRQ_LOADER_URL"),
+        (("loads",), "AIRQ_READER_URL", "AIRQ_LOADER_URL"),
+        (("loads", "show", "1"), "AIRQ_READER_URL", "AIRQ_LOADER_URL"),
+        (("loads", "undo", "1"), "AIRQ_READER_URL", "AIRQ_LOADER_URL"),
+        (("serve", "--sample"), "AIRQ_READER_URL", "AIRQ_LOADER_URL"),
+        (("serve",), "AIRQ_LOADER_URL", "AIRQ_READER_URL"),
+        (("verify",), "AIRQ_LOADER_URL", "AIRQ_READER_URL"),
+    ],
+)
+def test_a_command_whose_url_is_missing_takes_no_other_database(
+    airq: Airq, place: Path, arguments: tuple[str, ...], there: str, missing: str
+) -> None:
+    nowhere = f"postgresql://somebody@127.0.0.1:{free_port()}/air"
+    ports = {"AIRQ_PORT": str(free_port()), "AIRQ_METRICS_PORT": str(free_port())}
+    data = {"AIRQ_DATA_DIRECTORY": str(place / "data")}
+    done = airq(*arguments, environment={there: nowhere, **ports, **data})
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(f"airq: error: {missing} is not set and {there} is: ")
+    assert not (place / "data").exists()
+
+
 def test_a_directory_of_its_own_beside_a_url_is_wrong_usage(command: Command, tmp_path: Path) -> None:
     done = command("load", "--data-directory", tmp_path, "-")
     assert done.status == 2

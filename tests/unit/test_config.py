@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError, fields
 
 import pytest
 
-from airq.config import DatabaseUrl, Settings, read_settings
+from airq.config import DatabaseUrl, Purpose, Settings, read_settings
 from airq.domain.errors import ConfigurationError
 
 URL = "postgresql://owner:secret@db.example.org:5432/air"
@@ -73,7 +73,7 @@ def test_variables_that_are_no_settings_are_remembered() -> None:
 
 def test_the_loader_and_the_reader_fall_back_to_the_owners_url() -> None:
     alone = read_settings({"AIRQ_DATABASE_URL": URL})
-    assert alone.for_loader == alone.for_reader == URL
+    assert alone.url_of("loader") == alone.url_of("reader") == URL
     both = read_settings(
         {
             "AIRQ_DATABASE_URL": URL,
@@ -81,7 +81,31 @@ def test_the_loader_and_the_reader_fall_back_to_the_owners_url() -> None:
             "AIRQ_READER_URL": "postgres://r@h/a",
         }
     )
-    assert (both.for_loader, both.for_reader) == ("postgres://l@h/a", "postgres://r@h/a")
+    assert (both.url_of("loader"), both.url_of("reader")) == ("postgres://l@h/a", "postgres://r@h/a")
+
+
+def test_without_any_url_there_is_none_for_anybody() -> None:
+    settings = read_settings({"AIRQ_PURGE_URL": "http://cache/", "AIRQ_PURGE_TOKEN": "secret"})
+    assert settings.url_of("loader") is settings.url_of("reader") is None
+
+
+@pytest.mark.parametrize(
+    ("there", "purpose", "missing"),
+    [
+        ("AIRQ_LOADER_URL", "reader", "AIRQ_READER_URL"),
+        ("AIRQ_READER_URL", "loader", "AIRQ_LOADER_URL"),
+        ("AIRQ_REPLICA_URL", "loader", "AIRQ_LOADER_URL"),
+    ],
+)
+def test_a_url_for_others_alone_does_not_mean_another_database(
+    there: str, purpose: Purpose, missing: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_settings({there: URL}).url_of(purpose)
+    assert str(caught.value) == (
+        f"{missing} is not set and {there} is: name the same database in {missing}, or in "
+        "AIRQ_DATABASE_URL for every role"
+    )
 
 
 SECRETS = {

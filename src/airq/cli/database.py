@@ -1,6 +1,6 @@
 """The database that a command works on: the one that the settings name, or one of our own."""
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +13,7 @@ import uvloop
 
 from airq.cli import presentation
 from airq.cli.options import INTERVAL
-from airq.config import Settings
+from airq.config import Purpose, Settings
 from airq.domain.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -44,18 +44,24 @@ class Urls:
 
 @contextmanager
 def database(
-    settings: Settings, url: str | None, data_directory: str | None, default: Path | None = None
+    settings: Settings,
+    purposes: Sequence[Purpose],
+    data_directory: str | None,
+    default: Path | None = None,
 ) -> Iterator[Urls]:
     """Give the database's URLs; where none is set, run a PostgreSQL of our own meanwhile.
 
     Args:
-        url: what the settings say of the database as this command reaches it.
+        purposes: what the command uses the database for, at least one.
         data_directory: what the command line says of the data's place.
         default: where our own database lies if neither the command line nor the settings say.
 
     Raises:
-        ConfigurationError: the command line asks for a database of our own beside a URL of another.
+        ConfigurationError: the settings name a database, and not as this command reaches it; or the
+            command line asks for a database of our own beside it.
     """
+    named = {purpose: settings.url_of(purpose) for purpose in purposes}
+    url = named[purposes[0]]
     if url is not None:
         if data_directory is not None:
             raise ConfigurationError(
@@ -63,7 +69,7 @@ def database(
                 "leave one of them out"
             )
         # What a command never uses may be missing.
-        yield Urls(settings.for_loader or url, settings.for_reader or url)
+        yield Urls(named.get("loader") or url, named.get("reader") or url)
         return
     from airq import embedded
     from airq.store.migrator import Role, migrate

@@ -71,7 +71,7 @@ def load(
     from airq.loads import Options
 
     options = Options(timezone, (*DEFAULT_MISSING, *missing), tolerance)
-    with database(settings, settings.for_loader, data_directory) as urls:
+    with database(settings, ["loader"], data_directory) as urls:
         wait_for(urls.loader, wait, schema=True)
         named = [(place, place) for place in files]
         sys.exit(load_all(settings, urls.loader, named, options, as_json=as_json))
@@ -143,7 +143,7 @@ def loads(context: click.Context, limit: int, data_directory: str | None, as_jso
     from airq.loads import read_loads
 
     settings: Settings = context.obj
-    with database(settings, settings.for_loader, data_directory) as urls:
+    with database(settings, ["loader"], data_directory) as urls:
         presentation.show_loads(run(read_loads(urls.loader, limit)), as_json=as_json)
 
 
@@ -157,7 +157,7 @@ def show(settings: Settings, number: int, limit: int, data_directory: str | None
     """Show a load with its rejected rows and the stations and months that it touched."""
     from airq.loads import read_load
 
-    with database(settings, settings.for_loader, data_directory) as urls:
+    with database(settings, ["loader"], data_directory) as urls:
         entry, rejects, touched = run(read_load(urls.loader, number, limit))
     presentation.show_load(entry, rejects, touched, as_json=as_json, raw=True)
 
@@ -175,7 +175,7 @@ def undo(settings: Settings, number: int, data_directory: str | None, as_json: b
     from airq.loads import read_load, undo_load
 
     with (
-        database(settings, settings.for_loader, data_directory) as urls,
+        database(settings, ["loader"], data_directory) as urls,
         presentation.progress(f"load {number}", 0, quiet=True) as watcher,
     ):
         entry = run(undo_load(urls.loader, number, watcher))

@@ -60,7 +60,7 @@ def verify(settings: Settings, stations: bool, data_directory: str | None, as_js
     """
     from airq.store.verification import digests
 
-    with database(settings, settings.for_reader, data_directory) as urls:
+    with database(settings, ["reader"], data_directory) as urls:
         presentation.show_digests(run(digests(urls.reader, stations)), as_json=as_json)
 
 

@@ -14,7 +14,7 @@ from airq.cli import presentation
 from airq.cli.database import data_directory_option, database, run
 from airq.cli.loading import load_all
 from airq.cli.statuses import PARTIAL
-from airq.config import Settings
+from airq.config import Purpose, Settings
 
 
 @click.command()
@@ -41,10 +41,12 @@ def serve(settings: Settings, files: tuple[str, ...], sample: bool, data_directo
     check_port(settings.host, settings.metrics_port, "AIRQ_METRICS_PORT")
     for place in files:
         check_source(place)
+    purposes: list[Purpose] = ["reader"]
     default = None
     if files or sample:
+        purposes.append("loader")
         default = embedded.default_data_directory(files[0] if files else None)
-    with database(settings, settings.for_reader, data_directory, default) as urls:
+    with database(settings, purposes, data_directory, default) as urls:
         with _with_sample(files, sample) as sources:
             status = load_all(settings, urls.loader, sources) if sources else 0
         if status not in (0, PARTIAL):
