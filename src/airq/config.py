@@ -200,7 +200,7 @@ class Settings:
         "its name is purged. Left out, nothing is purged.",
     )
     purge_token: str | None = _setting(
-        "AIRQ_PURGE_TOKEN", _secret, "What the caches ask for before they purge."
+        "AIRQ_PURGE_TOKEN", _secret, "What the caches ask for before they purge; a purge URL needs it."
     )
     purge_again_seconds: float = _setting(
         "AIRQ_PURGE_AGAIN_SECONDS",
@@ -247,7 +247,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables; an empty one counts as left out.
 
     Raises:
-        ConfigurationError: variables have values that are not allowed; the message names all of them.
+        ConfigurationError: variables have values that are not allowed, and the message names all of them;
+            or one is missing that another needs.
     """
     declared = {f.metadata["name"]: f for f in fields(Settings) if f.metadata}
     values: dict[str, Any] = {}
@@ -265,7 +266,13 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             faults.append(f"{name} is “{_shown(setting, text)}”; it must be {error}")
     if faults:
         raise ConfigurationError("\n".join(faults))
-    return Settings(**values, unknown=tuple(sorted(unknown)))
+    settings = Settings(**values, unknown=tuple(sorted(unknown)))
+    if settings.purge_url is not None and settings.purge_token is None:
+        # A load would learn it from the caches, when it is committed.
+        raise ConfigurationError(
+            "AIRQ_PURGE_TOKEN is not set and AIRQ_PURGE_URL is; it must be what the caches ask for"
+        )
+    return settings
 
 
 def _shown(setting: Field[Any], text: str) -> str:

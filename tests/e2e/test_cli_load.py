@@ -368,7 +368,7 @@ def test_what_was_loaded_before_a_fault_is_dropped_from_the_caches(
     with serving(Cache) as port:
         done = command(
             "load", good, failing,
-            AIRQ_PURGE_URL=f"http://127.0.0.1:{port}/", AIRQ_PURGE_AGAIN_SECONDS="0",
+            AIRQ_PURGE_URL=f"http://127.0.0.1:{port}/", AIRQ_PURGE_TOKEN="t", AIRQ_PURGE_AGAIN_SECONDS="0",
         )  # fmt: skip
     assert done.status == 1
     assert "measurement_2016_11" in done.err

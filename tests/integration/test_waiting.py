@@ -84,7 +84,11 @@ def test_a_load_that_waited_in_vain_fails_and_a_replica_that_is_away_costs_no_lo
     file.write_text(f"{HEADER}\n2025-01-01 00:00:00,aq_one,1,2,3,4,5,6\n")
     done = airq("load", "--wait", "1s", file, environment={"AIRQ_LOADER_URL": NOWHERE})
     assert (done.status, "can't be reached" in done.err) == (1, True)
-    caches = {"AIRQ_PURGE_URL": "http://127.0.0.1:1/", "AIRQ_PURGE_AGAIN_SECONDS": "0"}
+    caches = {
+        "AIRQ_PURGE_URL": "http://127.0.0.1:1/",
+        "AIRQ_PURGE_TOKEN": "t",
+        "AIRQ_PURGE_AGAIN_SECONDS": "0",
+    }
     replica = {"AIRQ_REPLICA_URL": NOWHERE, "AIRQ_REPLICA_WAIT_SECONDS": "0"}
     done = airq("load", "--wait", "1s", file, database=database, environment=caches | replica)
     assert done.status == 0, done.err

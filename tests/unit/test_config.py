@@ -199,7 +199,14 @@ def test_a_purge_token_comes_without_the_end_of_its_line() -> None:
     "url", ["http://cache:8081/", "http://cache", "HTTP://127.0.0.1:65535", "http://[::1]:8081/"]
 )
 def test_a_purge_url_names_a_host_and_perhaps_a_port(url: str) -> None:
-    assert read_settings({"AIRQ_PURGE_URL": url}).purge_url == url
+    assert read_settings({"AIRQ_PURGE_URL": url, "AIRQ_PURGE_TOKEN": "secret"}).purge_url == url
+
+
+@pytest.mark.parametrize("token", [{}, {"AIRQ_PURGE_TOKEN": ""}], ids=["none", "empty"])
+def test_a_purge_url_without_a_token_is_refused(token: dict[str, str]) -> None:
+    assert fault(AIRQ_PURGE_URL="http://cache:8081/", **token) == (
+        "AIRQ_PURGE_TOKEN is not set and AIRQ_PURGE_URL is; it must be what the caches ask for"
+    )
 
 
 @pytest.mark.parametrize(

@@ -220,9 +220,9 @@ def purge(settings: Settings, tags: tuple[str, ...], everything: bool, as_json: 
 
 
 def _caches(settings: Settings) -> Caches | None:
-    if settings.purge_url is None:
+    if settings.purge_url is None or settings.purge_token is None:
         return None
-    return Caches(settings.purge_url, settings.purge_token or "")
+    return Caches(settings.purge_url, settings.purge_token)
 
 
 def _purge_touched(settings: Settings, url: str, tags: Sequence[str]) -> None:
