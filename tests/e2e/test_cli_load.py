@@ -344,9 +344,9 @@ def test_an_undo_says_what_it_took_back(command: Command, publisher: Publisher) 
     assert (unknown.status, unknown.err) == (1, "airq: error: there is no load 77; the newest is 3\n")
 
 
-def test_what_was_loaded_before_a_fault_is_dropped_from_the_caches(
-    command: Command, publisher: Publisher
-) -> None:
+@contextmanager
+def caching() -> Iterator[tuple[list[str], dict[str, str]]]:
+    """Give the tags that a cache is told to drop, and the settings that name it."""
     dropped: list[str] = []
 
     class Cache(http.server.BaseHTTPRequestHandler):
@@ -361,15 +361,26 @@ def test_what_was_loaded_before_a_fault_is_dropped_from_the_caches(
         def log_message(self, *args: object) -> None:
             pass
 
+    with serving(Cache) as port:
+        yield (
+            dropped,
+            {
+                "AIRQ_PURGE_URL": f"http://127.0.0.1:{port}/",
+                "AIRQ_PURGE_TOKEN": "token",
+                "AIRQ_PURGE_AGAIN_SECONDS": "0",
+            },
+        )
+
+
+def test_what_was_loaded_before_a_fault_is_dropped_from_the_caches(
+    command: Command, publisher: Publisher
+) -> None:
     # A table in the place of a partition lets the second load fail.
     publisher.database.execute("CREATE TABLE airq.measurement_2016_11 ()")
     good = publisher.write(row(OCTOBER, "a", 1))
     failing = publisher.write(row("2016-11-01 00:00:00", "a", 1))
-    with serving(Cache) as port:
-        done = command(
-            "load", good, failing,
-            AIRQ_PURGE_URL=f"http://127.0.0.1:{port}/", AIRQ_PURGE_TOKEN="t", AIRQ_PURGE_AGAIN_SECONDS="0",
-        )  # fmt: skip
+    with caching() as (dropped, settings):
+        done = command.airq("load", good, failing, database=command.database, environment=settings)
     assert done.status == 1
     assert "measurement_2016_11" in done.err
     assert "s:a/2016-10" in dropped

@@ -189,9 +189,9 @@ def test_the_reference_has_every_option_of_a_command_and_no_other(name: str) -> 
 
 def test_the_reference_has_every_exit_status_and_no_other() -> None:
     documented = {int(status) for cells in rows(CLI["Command line"]) for status in cells[0].split(",")}
-    hung_up, interrupted, terminated = 129, 130, 143
+    hung_up, interrupted, unread, terminated = 129, 130, 141, 143
     ours = {0, cli.FAILED, cli.MISUSED, cli.PARTIAL, cli.REFUSED}
-    assert documented == ours | {hung_up, interrupted, terminated}
+    assert documented == ours | {hung_up, interrupted, unread, terminated}
 
 
 def test_the_reference_has_every_setting_with_its_default_and_no_other() -> None:

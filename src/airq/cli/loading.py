@@ -23,6 +23,9 @@ from airq.purging import purge as purge_caches
 if TYPE_CHECKING:
     from airq.loads import Options
 
+SHOWN_REJECTS = 10
+"""Rejected rows that a load shows; `airq loads show` has all of them."""
+
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE|URL|-…")
@@ -90,7 +93,7 @@ def load_all(
     A name that is the place itself is printed and stored as `name_of` tells.
     """
     from airq.ingest.sources import name_of, open_source
-    from airq.loads import Options, Refused, read_load
+    from airq.loads import Options, Refused, read_load, read_rejects
     from airq.loads import load as load_source
 
     gravest = 0
@@ -103,9 +106,13 @@ def load_all(
                     source.name = name
                     with presentation.progress(source.name, source.size, quiet=as_json) as watcher:
                         entry = run(load_source(url, source, options or Options(), watcher))
+                        # What is stale must be known before anything is printed, which can fail.
+                        _, rejects, touched = run(read_load(url, entry.id, SHOWN_REJECTS))
+                        tags += tags_touched((one.station, one.month) for one in touched)
                     status = PARTIAL if entry.rejected else 0
             except Refused as refusal:
                 entry, status = refusal.load, REFUSED
+                rejects = run(read_rejects(url, entry.id, SHOWN_REJECTS))
             except UnusableInput as error:
                 # The file could not be opened at all, so the ledger knows nothing of it.
                 status = status_of(error)
@@ -116,12 +123,10 @@ def load_all(
             except AirqError as error:
                 presentation.show_failed(name, str(error), as_json=as_json)
                 raise
-            _, rejects, touched = run(read_load(url, entry.id, 10))
             presentation.show_load(entry, rejects, as_json=as_json)
-            tags += tags_touched((one.station, one.month) for one in touched)
             gravest = max(gravest, status, key=GRAVITY.index)
     finally:
-        # What was loaded before a fault is stale in the caches all the same.
+        # What was loaded before a fault is stale in the caches all the same, be it one of printing.
         _purge_touched(settings, url, tags)
     return gravest
 
@@ -180,8 +185,10 @@ def undo(settings: Settings, number: int, data_directory: str | None, as_json: b
     ):
         entry = run(undo_load(urls.loader, number, watcher))
         _, _, touched = run(read_load(urls.loader, entry.id, 1))
-    presentation.show_load(entry, [], as_json=as_json)
-    _purge_touched(settings, urls.loader, tags_touched((one.station, one.month) for one in touched))
+        try:
+            presentation.show_load(entry, [], as_json=as_json)
+        finally:
+            _purge_touched(settings, urls.loader, tags_touched((one.station, one.month) for one in touched))
 
 
 @click.command()

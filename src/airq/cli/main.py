@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 
 import click
 
@@ -22,6 +23,10 @@ Settings are environment variables: `airq settings` lists them."""
 
 def main() -> None:
     """Run the command line; faults that people can mend are told without a traceback."""
+    for name in ("stdout", "stderr"):
+        # Without one, as behind `>&-`, it is as good as /dev/null; the next file would get its number.
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 for the whole process
     for stream in (sys.stdout, sys.stderr):
         # A terminal that can't show a character of a file or a station must not end a command.
         if isinstance(stream, io.TextIOWrapper):
@@ -37,10 +42,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("airq: stopped", err=True)
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough, as in `airq loads | head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except presentation.OutputClosed:
+        # As if SIGPIPE had ended it, which Python ignores: without a word, and not as if all were done.
+        sys.exit(128 + signal.SIGPIPE)
     except AirqError as error:
         presentation.show_error(str(error))
         sys.exit(status_of(error))

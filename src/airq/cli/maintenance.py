@@ -100,8 +100,9 @@ def simulate(
     except SimulationError as error:
         raise click.UsageError(str(error)) from None
     started = time.monotonic()
-    with presentation.counting(simulation.rows) as on_rows:
+    with presentation.counting(simulation.rows) as on_rows, presentation.written(output):
         rows = write_csv(simulation, output, on_rows)
+        output.flush()
     presentation.note(f"{rows:,} rows in {time.monotonic() - started:.1f} s")
 
 

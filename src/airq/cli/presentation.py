@@ -1,11 +1,12 @@
 """What commands print: tables and colors for people, JSON for scripts."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 
 from airq.config import DatabaseUrl, Secret, Settings
+from airq.domain.errors import AirqError
 from airq.domain.instants import format_instant
 from airq.domain.printing import visible
 from airq.purging import Purged
@@ -32,13 +34,56 @@ _OUTCOME_STYLES = {
 }  # fmt: skip
 
 
+class OutputClosed(Exception):
+    """Whoever reads the results has seen enough, as in `airq loads | head -1`."""
+
+
+class Unwritten(AirqError):
+    """The results can't be written where they are to go."""
+
+
+@contextmanager
+def written(output: IO[Any]) -> Iterator[None]:
+    """Tell why results can't be written; what was written must be flushed inside.
+
+    Raises:
+        OutputClosed: nobody reads them any more.
+        Unwritten: there is no room for them, or the disk fails.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        _discard(output)
+        raise OutputClosed from None
+    except OSError as error:
+        _discard(output)
+        raise Unwritten(f"the output can't be written: {error.strerror or error}") from None
+
+
+def _discard(stream: IO[Any]) -> None:
+    """Send what a stream still holds nowhere, so that it does not fail once more when it is closed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Let the fault through, where rich would end the process."""
+        raise BrokenPipeError
+
+
+class _Results(_Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        with written(sys.stdout):
+            super().print(*objects, **options)
+
+
 def _out() -> Console:
     # Without a terminal there is no width to fit: a table that is read by a program is not cut.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 10_000)
+    return _Results(highlight=False, width=None if sys.stdout.isatty() else 10_000)
 
 
 def _err() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _safe(text: str) -> str:
@@ -48,17 +93,26 @@ def _safe(text: str) -> str:
 
 def show_error(message: str) -> None:
     """Print a fault."""
-    _err().print(f"[bold red]airq: error:[/] {_safe(message)}")
+    _tell(f"[bold red]airq: error:[/] {_safe(message)}")
 
 
 def note(message: str) -> None:
     """Print something worth knowing that is no result."""
-    _err().print(f"[dim]airq:[/] {_safe(message)}")
+    _tell(f"[dim]airq:[/] {_safe(message)}")
+
+
+def _tell(text: str) -> None:
+    """Print to standard error; that nobody hears it keeps nothing from being done."""
+    try:
+        _err().print(text)
+    except OSError:
+        _discard(sys.stderr)
 
 
 def _print_json(content: object) -> None:
-    sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
-    sys.stdout.flush()
+    with written(sys.stdout):
+        sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
+        sys.stdout.flush()
 
 
 class _Plain:
