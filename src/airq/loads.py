@@ -4,13 +4,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from contextlib import aclosing, closing, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from typing import BinaryIO, Protocol
 
 from airq.domain.errors import AirqError, UnusableInput
 from airq.domain.tolerance import Tolerance
+from airq.ingest.digest import Digest
 from airq.ingest.lines import read_blocks
 from airq.ingest.reader import DEFAULT_MISSING, Batch, Reader, Reject, shorten
 from airq.ingest.sources import Source
@@ -70,14 +71,11 @@ async def load(url: str, source: Source, options: Options, watcher: Watcher) -> 
     """
     async with connected(url, "airq load") as book, connected(url, "airq load") as data:
         number = await ledger.begin(book, "load", source.name)
-        sha256 = asyncio.create_task(asyncio.to_thread(_sha256, source))
         try:
             await ledger.lock_loads(data, watcher.notice)
-            await _run(book, data, number, source, sha256, options, watcher)
+            await _run(book, data, number, source, options, watcher)
         except _Unacceptable as refusal:
-            await ledger.give_up(
-                book, number, "refused", str(refusal), sha256=await sha256, **vars(refusal.read)
-            )
+            await ledger.give_up(book, number, "refused", str(refusal), **vars(refusal.read))
             raise Refused(str(refusal), await ledger.find_load(book, number)) from None
         except (KeyboardInterrupt, asyncio.CancelledError):
             await _stopped(book, number, "load")
@@ -86,9 +84,6 @@ async def load(url: str, source: Source, options: Options, watcher: Watcher) -> 
             described = ledger.describe(error, "load") or error
             if await _failed(book, number, str(described)):
                 raise described from error
-        finally:
-            sha256.cancel()
-            await asyncio.gather(sha256, return_exceptions=True)
         return await ledger.find_load(book, number)
 
 
@@ -105,20 +100,11 @@ async def _failed(book: ledger.Connection, number: int, fault: str) -> bool:
     return True
 
 
-def _sha256(source: Source) -> str | None:
-    try:
-        return source.sha256()
-    except OSError:
-        # Whoever reads the file for its rows will tell why it can't be read.
-        return None
-
-
 async def _run(
     book: ledger.Connection,
     data: ledger.Connection,
     number: int,
     source: Source,
-    sha256: asyncio.Task[str | None],
     options: Options,
     watcher: Watcher,
 ) -> None:
@@ -138,7 +124,6 @@ async def _run(
                 data,
                 number,
                 "loaded" if counts.inserted or counts.changed else "unchanged",
-                sha256=await sha256,
                 **vars(read),
                 **vars(counts),
             )
@@ -164,12 +149,14 @@ class _Read:
     rows_read: int = 0
     rejected: int = 0
     missing: int = 0
+    sha256: str | None = None
 
     def plus(self, batch: Batch) -> "_Read":
-        return _Read(
-            self.rows_read + batch.rows_read,
-            self.rejected + len(batch.rejects),
-            self.missing + batch.missing,
+        return replace(
+            self,
+            rows_read=self.rows_read + batch.rows_read,
+            rejected=self.rejected + len(batch.rejects),
+            missing=self.missing + batch.missing,
         )
 
 
@@ -185,20 +172,28 @@ async def _send(
     """Read the source to its end in a thread of its own while the database takes what is there."""
     read = _Read()
     told = transfer.stage_all
-    try:
-        with source.open(watcher.read) as stream:
-            reader = Reader(stream, options.timezone, options.missing)
-            async with aclosing(_ahead(reader.batches())) as batches:
-                async for batch in batches:
-                    if reader.header.extra and not told:
-                        watcher.notice("columns without use: " + ", ".join(reader.header.extra))
-                        told = True
-                    read = read.plus(batch)
-                    await ledger.add_rejects(book, transfer.load_id, _entries(batch.rejects))
-                    await transfer.add(batch, reader.stations)
-                    watcher.sent(read.rows_read)
-    except UnusableInput as error:
-        raise _Unacceptable(str(error), read) from None
+    with closing(Digest()) as digest:
+
+        def take(part: memoryview) -> None:
+            digest.take(part)
+            watcher.read(len(part))
+
+        try:
+            with source.open(take) as stream:
+                reader = Reader(stream, options.timezone, options.missing)
+                async with aclosing(_ahead(reader.batches())) as batches:
+                    async for batch in batches:
+                        if reader.header.extra and not told:
+                            watcher.notice("columns without use: " + ", ".join(reader.header.extra))
+                            told = True
+                        read = read.plus(batch)
+                        await ledger.add_rejects(book, transfer.load_id, _entries(batch.rejects))
+                        await transfer.add(batch, reader.stations)
+                        watcher.sent(read.rows_read)
+        except UnusableInput as error:
+            raise _Unacceptable(str(error), replace(read, sha256=digest.hexdigest())) from None
+        # The rows are those of these very bytes, whatever the file holds by now.
+        read = replace(read, sha256=digest.hexdigest())
     if not read.rows_read:
         raise _Unacceptable("it has a header and no row below it", read)
     if not options.tolerance.allows(read.rejected, read.rows_read):

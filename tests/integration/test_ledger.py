@@ -1,9 +1,12 @@
 """The ledger of loads: every load is in it, with the truth about how it ended."""
 
 import asyncio
+import gzip
+import hashlib
 import io
 import json
 import os
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,7 +25,7 @@ from airq.store import ledger
 from airq.store.connections import DatabaseUnavailable
 from airq.store.ledger import LoadFailed
 from tests.conftest import Airq, Database
-from tests.integration.publishing import HEADER, Publisher, Said, row
+from tests.integration.publishing import HEADER, Publisher, Said, row, values
 
 DAY = "2016-10-01 00:00:00"
 
@@ -113,7 +116,7 @@ class Fragile(Source):
         self.closed_while_reading = False
 
     @contextmanager
-    def open(self, on_bytes: Callable[[int], None] = lambda count: None) -> Iterator[BinaryIO]:
+    def open(self, on_bytes: Callable[[memoryview], None] = lambda part: None) -> Iterator[BinaryIO]:
         stream = _Stream(self)
         try:
             yield stream
@@ -129,7 +132,7 @@ class Changing(Source):
         self._contents = iter(contents)
 
     @contextmanager
-    def open(self, on_bytes: Callable[[int], None] = lambda count: None) -> Iterator[BinaryIO]:
+    def open(self, on_bytes: Callable[[memoryview], None] = lambda part: None) -> Iterator[BinaryIO]:
         self.path.unlink(missing_ok=True)
         if (content := next(self._contents)) is not None:
             self.path.write_bytes(content)
@@ -204,6 +207,47 @@ def test_a_file_that_changes_while_it_is_loaded_is_refused(
     assert (entry.outcome, entry.reason, entry.inserted) == ("refused", reason, 0)
     assert publisher.contents() == {}
     assert load(publisher.database, Changing(tmp_path / "steady.csv", *[REPEATING] * 3)).inserted == 3
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_the_sha_256_is_that_of_the_reading_whose_rows_were_loaded(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    changed = REPEATING.replace(b",1", b",2")
+    entry = load(publisher.database, Changing(tmp_path / "changing.csv", REPEATING, changed, changed))
+    assert (entry.outcome, entry.sha256) == ("loaded", sha256(changed))
+    assert set(publisher.contents().values()) == {values(2.0)}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize(
+    "begin", [f"{HEADER}\n{row(DAY, 'a', 'x')}\n", "nothing,of,use\n"], ids=["rejected", "no header"]
+)
+def test_a_refused_file_is_named_by_all_of_its_bytes(
+    publisher: Publisher, tmp_path: Path, pack: Callable[[bytes], bytes], begin: str
+) -> None:
+    content = pack(begin.encode() + random.Random(1).randbytes(3_000_000).hex().encode())
+    path = tmp_path / "refused.csv"
+    path.write_bytes(content)
+    assert publisher.refuse(path=path).sha256 == sha256(content)
+
+
+def test_a_damaged_file_is_named_by_all_of_its_bytes(publisher: Publisher, tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(REPEATING + random.Random(1).randbytes(3_000_000)))
+    content[1_500_000:1_500_100] = bytes(100)
+    path = tmp_path / "damaged.csv.gz"
+    path.write_bytes(content)
+    assert publisher.refuse(path=path, tolerance=Tolerance(share=1)).sha256 == sha256(bytes(content))
+
+
+def test_a_file_whose_end_was_not_read_has_no_sha_256(publisher: Publisher, tmp_path: Path) -> None:
+    gone = Changing(tmp_path / "gone.csv", REPEATING, None)
+    with pytest.raises(loads.Refused) as refusal:
+        load(publisher.database, gone)
+    assert refusal.value.load.sha256 is None
 
 
 def test_a_file_whose_rows_are_all_rejected_changes_nothing_where_so_many_are_allowed(

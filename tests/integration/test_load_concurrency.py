@@ -1,6 +1,7 @@
 """Loads beside each other and beside readers, and a database without room or without its locks."""
 
 import asyncio
+import hashlib
 import io
 import os
 import pwd
@@ -17,7 +18,7 @@ import pytest
 
 from airq import embedded, loads
 from airq.ingest.sources import open_source
-from airq.store import loading
+from airq.store import ledger, loading
 from airq.store.ledger import Load, LoadFailed
 from tests.conftest import FOR_GOOD, Database, execute
 from tests.integration.publishing import Measurements, Publisher, Said, row, values
@@ -50,6 +51,22 @@ def test_a_second_load_of_the_same_file_waits_says_so_and_finds_nothing_to_do(
     assert "unchanged" in unchanged.out
     assert "960 unchanged" in unchanged.out
     assert len(publisher.contents()) == 961
+
+
+def test_the_ledger_names_the_bytes_that_were_loaded_though_the_file_changed_while_it_waited(
+    publisher: Publisher,
+) -> None:
+    path = publisher.write(row(OCTOBER, "a", 1))
+    database = publisher.database
+    with session(database) as watching, session(database) as gate:
+        gate.run(f"SELECT pg_advisory_lock({ledger.LOAD_LOCK})")
+        with started(database, "load", path) as waiting:
+            wait_until(lambda: is_at(watching, "SELECT pg_advisory_lock", waiting=True))
+            publisher.write(row(OCTOBER, "a", 2)).replace(path)
+            gate.run(f"SELECT pg_advisory_unlock({ledger.LOAD_LOCK})")
+            assert ended(waiting).status == 0
+    assert list(publisher.contents().values()) == [values(2.0)]
+    assert publisher.newest().sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_loads_at_once_end_as_if_one_came_after_the_other(publisher: Publisher) -> None:

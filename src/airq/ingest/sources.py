@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import hashlib
 import http.client
 import io
 import os
@@ -12,7 +11,7 @@ import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -40,8 +39,12 @@ class Source:
     size: int
 
     @contextmanager
-    def open(self, on_bytes: Callable[[int], None] = lambda count: None) -> Iterator[BinaryIO]:
-        """Open the unpacked bytes; `on_bytes` hears of each part read, in bytes as they came.
+    def open(self, on_bytes: Callable[[memoryview], None] = lambda part: None) -> Iterator[BinaryIO]:
+        """Open the unpacked bytes.
+
+        Args:
+            on_bytes: gets each part as it came from the file, in a buffer that is used again, and an empty
+                one at the end. It gets all of them also where the block ends with `UnusableInput`.
 
         Raises:
             UnusableInput: also while reading, where a disk fails or a gzip file is damaged or cut off.
@@ -53,20 +56,19 @@ class Source:
                 file.seek(0)
             except OSError as error:
                 raise _broken_off(error) from None
-            counted = _Counted(file, on_bytes)
-            if packed:
-                yield cast(BinaryIO, _Gzip(counted))
-            else:
-                yield cast(BinaryIO, io.BufferedReader(counted, _CHUNK))
+            counted = _Heard(file, on_bytes)
+            stream = _Gzip(counted) if packed else io.BufferedReader(counted, _CHUNK)
+            try:
+                yield cast(BinaryIO, stream)
+            except UnusableInput:
+                with suppress(UnusableInput):
+                    while counted.read(_CHUNK):
+                        pass
+                raise
 
-    def sha256(self) -> str:
-        """Return the SHA-256 of the bytes as they came, in hexadecimal."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
-
-class _Counted(io.RawIOBase):
-    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+class _Heard(io.RawIOBase):
+    def __init__(self, file: BinaryIO, on_bytes: Callable[[memoryview], None]) -> None:
         self._file, self._on_bytes = file, on_bytes
 
     def readable(self) -> bool:
@@ -77,7 +79,7 @@ class _Counted(io.RawIOBase):
             count = cast(io.BufferedReader, self._file).readinto(buffer)
         except OSError as error:
             raise _broken_off(error) from None
-        self._on_bytes(count)
+        self._on_bytes(memoryview(buffer)[:count])
         return count
 
 
