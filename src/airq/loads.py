@@ -43,6 +43,9 @@ class Watcher(Protocol):
     def sent(self, rows: int) -> None:
         """So many rows, of all that were read, are with the database."""
 
+    def restart(self) -> None:
+        """The source is read again from its beginning: what was read and sent of it counts no more."""
+
     def notice(self, message: str) -> None:
         """Something that a person should know and that is no fault."""
 
@@ -133,6 +136,7 @@ async def _run(
             await transfer.abandon()
             await transaction.rollback()
             await ledger.forget_rejects(book, number)
+            watcher.restart()
             watcher.notice("the file repeats a station and time; starting over to find the last ones")
         except BaseException:
             await transfer.abandon()

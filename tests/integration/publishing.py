@@ -31,12 +31,17 @@ class Said:
     notices: list[str] = field(default_factory=list)
     rows: int = 0
     byte_count: int = 0
+    restarts: int = 0
 
     def read(self, byte_count: int) -> None:
         self.byte_count += byte_count
 
     def sent(self, rows: int) -> None:
         self.rows = rows
+
+    def restart(self) -> None:
+        self.byte_count = self.rows = 0
+        self.restarts += 1
 
     def notice(self, message: str) -> None:
         self.notices.append(message)

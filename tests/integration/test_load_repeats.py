@@ -116,7 +116,8 @@ def test_rows_are_repeated_across_the_parts_in_which_a_file_is_read(
     entry = publisher.load(path=path, said=said)
     assert (entry.rows_read, entry.repeated) == (2886, 1446)
     assert (entry.inserted, entry.changed) == ((1438, 2) if known else (1440, 0))
-    assert said.rows == 2886
+    assert (said.rows, said.byte_count) == (2886, path.stat().st_size)
+    assert said.restarts == (0 if known else 1)
     reported = dict(reports(publisher, entry.id)[:8])
     assert "line 2882 " in reported[2]
     assert "line 1443 " in reported[3]

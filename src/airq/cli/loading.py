@@ -104,7 +104,7 @@ def load_all(
             try:
                 with open_source(place, _standard_input()) as source:
                     source.name = name
-                    with presentation.progress(source.name, source.size, quiet=as_json) as watcher:
+                    with presentation.progress(source.name, source.size, notices_only=as_json) as watcher:
                         entry = run(load_source(url, source, options or Options(), watcher))
                         # What is stale must be known before anything is printed, which can fail.
                         _, rejects, touched = run(read_load(url, entry.id, SHOWN_REJECTS))
@@ -181,7 +181,7 @@ def undo(settings: Settings, number: int, data_directory: str | None, as_json: b
 
     with (
         database(settings, ["loader"], data_directory) as urls,
-        presentation.progress(f"load {number}", 0, quiet=True) as watcher,
+        presentation.progress(f"load {number}", 0, notices_only=True) as watcher,
     ):
         entry = run(undo_load(urls.loader, number, watcher))
         _, _, touched = run(read_load(urls.loader, entry.id, 1))

@@ -118,8 +118,8 @@ def _print_json(content: object) -> None:
 class _Plain:
     """A line now and then, for logs; none for short loads."""
 
-    def __init__(self, name: str, size: int, quiet: bool) -> None:
-        self._name, self._size, self._quiet = name, size, quiet
+    def __init__(self, name: str, size: int, notices_only: bool) -> None:
+        self._name, self._size, self._notices_only = name, size, notices_only
         self._read, self._told = 0, time.monotonic()
 
     def read(self, byte_count: int) -> None:
@@ -127,10 +127,13 @@ class _Plain:
 
     def sent(self, rows: int) -> None:
         now = time.monotonic()
-        if not self._quiet and now - self._told >= PLAIN_PROGRESS_SECONDS:
+        if not self._notices_only and now - self._told >= PLAIN_PROGRESS_SECONDS:
             self._told = now
             share = min(self._read / self._size, 1) if self._size else 1
             note(f"{self._name}: {rows:,} rows, {share:.0%} of the file")
+
+    def restart(self) -> None:
+        self._read = 0
 
     def notice(self, message: str) -> None:
         note(f"{self._name}: {message}")
@@ -149,16 +152,25 @@ class _Bar:
     def sent(self, rows: int) -> None:
         self._bar.update(self._task, rows=rows)
 
+    def restart(self) -> None:
+        self._bar.reset(self._task, rows=0)
+
     def notice(self, message: str) -> None:
         self._bar.console.print(f"[dim]airq:[/] {_safe(self._name)}: {_safe(message)}")
 
 
 @contextmanager
-def progress(name: str, size: int, *, quiet: bool) -> Iterator["Watcher"]:
-    """Show a load's progress: a bar on a terminal, else a line now and then."""
+def progress(name: str, size: int, *, notices_only: bool) -> Iterator["Watcher"]:
+    """Show a load's progress: a bar on a terminal, else a line now and then; notices are always told.
+
+    Args:
+        name: what is loaded.
+        size: its size in bytes; 0 if it is not known.
+        notices_only: tell nothing else.
+    """
     console = _err()
-    if quiet or not console.is_terminal:
-        yield _Plain(name, size, quiet)
+    if notices_only or not console.is_terminal:
+        yield _Plain(name, size, notices_only)
         return
     with Progress(
         TextColumn("{task.description}"),
