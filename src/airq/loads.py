@@ -59,18 +59,24 @@ class Refused(AirqError):
 
 
 async def load(url: str, source: Source, options: Options, watcher: Watcher) -> Load:
-    """Load one source.
+    """Load one source, once no other load or undo runs.
 
     Args:
         url: the database as the loader reaches it.
+        source: what to load; it is read a second and a third time where it repeats rows.
+        options: how to read it, and how many rejected rows to put up with.
+        watcher: told of the progress, from several threads.
 
     Returns:
         The ledger's entry; its outcome is "loaded" or "unchanged".
 
     Raises:
         Refused: the file is unusable or has too many rejected rows; the ledger says so too.
-        AirqError: the database failed. Nothing of the load is visible, unless the connection was lost
-            while it was committed; the ledger then knows.
+        LoadFailed: the database refused the load or was lost on its way. Nothing of it is visible, unless
+            it was lost while the load was committed; the ledger then knows.
+        DatabaseUnavailable: the database can't be reached before the load begins, or to read the entry of
+            one that was committed; the ledger then knows.
+        SchemaUnusable: the database has no schema of airq's, or the role may not load.
     """
     async with connected(url, "airq load") as book, connected(url, "airq load") as data:
         number = await ledger.begin(book, "load", source.name)
@@ -264,10 +270,24 @@ def _numbered(stream: BinaryIO) -> Iterator[tuple[int, str]]:
 
 
 async def undo_load(url: str, number: int, watcher: Watcher) -> Load:
-    """Take a load back as an entry of its own in the ledger, which is returned.
+    """Take a load back, once no other load or undo runs.
+
+    Args:
+        url: the database as the loader reaches it.
+        number: of the load, in the ledger.
+        watcher: told why it is waited; an undo has no other progress.
+
+    Returns:
+        The ledger's entry of the undo itself.
 
     Raises:
-        AirqError: it can't be undone; nothing was changed.
+        UnknownLoad: there is no load of this number.
+        NotUndoable: it changed nothing, was undone before, or a newer one touched its rows.
+        LoadFailed: the database refused the undo or was lost on its way. Nothing was undone, unless it was
+            lost while the undo was committed; the ledger then knows.
+        DatabaseUnavailable: the database can't be reached before the undo begins, or to read the entry of
+            one that was committed; the ledger then knows.
+        SchemaUnusable: the database has no schema of airq's, or the role may not load.
     """
     async with connected(url, "airq undo") as book, connected(url, "airq undo") as data:
         undone = await ledger.find_load(book, number)
