@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from airq.domain.stations import UnknownStation
 from airq.store.connections import DatabaseUnavailable, SchemaUnusable, StatementTimeout
 from airq.store.pool import TooBusy
 
@@ -79,6 +80,12 @@ def of_exception(error: Exception) -> Problem:
     match error:
         case Problem():
             return error
+        case UnknownStation():
+            return Problem(
+                "unknown-station",
+                f"No station is called “{error.name[:200]}”; /stations lists them all.",
+                {"parameter": "station", "value": error.name[:200], "allowed": "a name that /stations lists"},
+            )
         case StatementTimeout():
             return Problem(
                 "query-too-slow",

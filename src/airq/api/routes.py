@@ -40,7 +40,7 @@ from airq.api.representations import (
 from airq.domain.instants import format_instant
 from airq.domain.pollutants import NAMES, POLLUTANTS
 from airq.domain.queries import Cursor, ForeignCursor, Format, Query, TimeRange, default_limit
-from airq.domain.stations import Station
+from airq.domain.stations import Station, UnknownStation
 from airq.domain.tags import EVERYTHING
 from airq.store.measurements import Measurements, Page
 from airq.telemetry.events import DatabaseFound, DatabaseLost, Telemetry
@@ -100,7 +100,6 @@ async def air_quality(request: Request) -> Response:
     """Answer a listing of measurements."""
     service = _service(request)
     query = _read_query(request)
-    await _check_stations(service, query.stations)
     if query.limit is None:
         return await _answer_export(request, service, query)
     path, canonical = "/air_quality", query.canonical()
@@ -136,7 +135,6 @@ async def latest(request: Request) -> Response:
         limit=default_limit(form),
         format=form,
     )
-    await _check_stations(service, query.stations)
     path, canonical = "/air_quality/latest", query.canonical()
     known = _known_versions(request, path, canonical, query.format)
     page = (
@@ -204,7 +202,7 @@ async def station(request: Request) -> Response:
     service = _service(request)
     _json_alone(request)
     name = request.path_params["station"]
-    await _check_stations(service, (name,))
+    await service.store.check_stations((name,))
     path = f"/stations/{quote(name, safe='')}"
     current = await _current(request, service, path)
     if current is not None:
@@ -212,7 +210,7 @@ async def station(request: Request) -> Response:
     version, found = await service.store.stations([name])
     service.database_answered()
     if not found:
-        raise _unknown_station(name)
+        raise UnknownStation(name)
     return _json(request, service, path, version, {"data": _station(found[0])})
 
 
@@ -305,20 +303,6 @@ def _format(request: Request, values: Mapping[str, list[Any]], offered: tuple[Fo
 def _json_alone(request: Request) -> None:
     read_parameters(request.scope["query_string"], ())
     negotiate(request.headers.get("accept", ""), ("json",))
-
-
-async def _check_stations(service: Service, names: tuple[str, ...]) -> None:
-    unknown = await service.store.unknown_stations(names)
-    if unknown:
-        raise _unknown_station(unknown[0])
-
-
-def _unknown_station(name: str) -> Problem:
-    return Problem(
-        "unknown-station",
-        f"No station is called “{name[:200]}”; /stations lists them all.",
-        {"parameter": "station", "value": name[:200], "allowed": "a name that /stations lists"},
-    )
 
 
 def _known_versions(request: Request, path: str, query: str, form: Format) -> list[int] | None:

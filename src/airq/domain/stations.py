@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from airq.domain.errors import AirqError
+
 
 @dataclass(frozen=True)
 class Station:
@@ -17,3 +19,11 @@ class Station:
     measurements: int
     first: int | None
     last: int | None
+
+
+class UnknownStation(AirqError):
+    """No station has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no station is called “{name[:200]}”")
+        self.name = name

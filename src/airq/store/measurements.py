@@ -11,7 +11,7 @@ import asyncpg
 from airq.domain.instants import month_of, next_month, start_of
 from airq.domain.measurements import Columns
 from airq.domain.queries import Query, TimeRange
-from airq.domain.stations import Station
+from airq.domain.stations import Station, UnknownStation
 from airq.store.connections import SchemaUnusable, from_codec, set_codecs, to_codec
 from airq.store.pool import Pool, TooBusy
 from airq.store.schema import NEEDED_SCHEMA, schema_revision
@@ -111,12 +111,41 @@ class Measurements:
         with suppress(asyncpg.PostgresError):
             await self._learn_stations(connection)
 
-    async def unknown_stations(self, names: Sequence[str]) -> list[str]:
-        """Return the names that no station has."""
+    async def check_stations(self, names: Sequence[str]) -> None:
+        """Make sure that stations exist.
+
+        Raises:
+            UnknownStation: one of them does not.
+            TooBusy, DatabaseUnavailable, SchemaUnusable, StatementTimeout: the database can't be asked.
+        """
         if any(name not in self._ids for name in names):
             async with self._pool.connection() as connection:
-                await self._learn_stations(connection)
-        return [name for name in names if name not in self._ids]
+                await self._ids_of(connection, names)
+
+    async def _ids_of(self, connection: asyncpg.Connection, names: Sequence[str]) -> list[int]:
+        """Return stations' numbers in the database that a connection leads to.
+
+        Only a connection that is held already can tell them: opening one may show that the database was
+        restored from a backup, with other numbers.
+
+        Raises:
+            UnknownStation: it has no station of one of these names.
+        """
+        missing = [name for name in names if name not in self._ids]
+        if missing:
+            # The missing ones alone, because anybody may ask for names that nobody has. PostgreSQL's
+            # texts can't hold a zero character, and it would call that a fault.
+            rows = await connection.fetch(
+                "SELECT id, name FROM airq.station WHERE name = ANY($1::text[])",
+                [name for name in missing if "\0" not in name],
+            )
+            for number, name in rows:
+                self._names[number] = name
+                self._ids[name] = number
+            for name in names:
+                if name not in self._ids:
+                    raise UnknownStation(name)
+        return [self._ids[name] for name in names]
 
     async def _learn_stations(self, connection: asyncpg.Connection) -> None:
         rows = await connection.fetch("SELECT id, name FROM airq.station")
@@ -130,8 +159,15 @@ class Measurements:
         """Read one page.
 
         Args:
-            query: with a limit; its stations must be known.
+            query: with a limit.
             known_versions: what the client has; if one is current, no measurement is read.
+
+        Raises:
+            UnknownStation: no station has a name that is asked for.
+            TooBusy: all connections are in use.
+            DatabaseUnavailable: the database can't be reached, or the connection broke.
+            SchemaUnusable: it has none of airq's, an older one, or this role may not use it.
+            StatementTimeout: it took longer than it may.
         """
         assert query.limit is not None
         async with self._pool.connection() as connection:
@@ -139,7 +175,12 @@ class Measurements:
 
     @asynccontextmanager
     async def export(self, query: Query) -> AsyncIterator[AsyncGenerator[Columns, None]]:
-        """Read all rows of a query from one snapshot, in chunks."""
+        """Read all rows of a query from one snapshot, in chunks.
+
+        Raises:
+            TooBusy: as many exports run as may, or all connections are in use.
+            Exception: as of `page`; while the rows are read too.
+        """
 
         async def chunks(connection: asyncpg.Connection) -> AsyncGenerator[Columns, None]:
             left, at = query.limit, query
@@ -158,30 +199,35 @@ class Measurements:
             yield chunks(connection)
 
     async def version(self, query: Query) -> int:
-        """Return the version of the data that a query asks for."""
-        async with self._pool.connection() as connection:
-            version: int = await connection.fetchval(_VERSION, *self._version_arguments(query))
-            return version
+        """Return the version of the data that a query asks for.
 
-    def _version_arguments(self, query: Query) -> tuple[list[int], list[date]]:
-        stations = [self._ids[name] for name in query.stations] or [0]
-        return stations, query.range.months or [date.min]
+        Raises:
+            Exception: as of `page`.
+        """
+        async with self._pool.connection() as connection:
+            ids = await self._ids_of(connection, query.stations)
+            version: int = await connection.fetchval(_VERSION, *_version_arguments(query, ids))
+            return version
 
     async def _page(
         self, connection: asyncpg.Connection, query: Query, limit: int, known_versions: Sequence[int]
     ) -> Page:
         """Read a page; of a long range only the months that it needs."""
+        ids = await self._ids_of(connection, query.stations)
         months = query.range.months
         asked = self._months if months is None else min(len(months), self._months)
-        window = await self._window(connection, query, limit) if asked > MANY_MONTHS else None
+        window = await self._window(connection, query, ids, limit) if asked > MANY_MONTHS else None
         if window is not None:
-            page = await self._read(connection, replace(query, range=window), query, limit, known_versions)
+            narrowed = replace(query, range=window)
+            page = await self._read(connection, narrowed, query, ids, limit, known_versions)
             if page.rows is None or page.more:
                 return page
             # An undo took rows away since the window was measured.
-        return await self._read(connection, query, query, limit, known_versions)
+        return await self._read(connection, query, query, ids, limit, known_versions)
 
-    async def _window(self, connection: asyncpg.Connection, query: Query, limit: int) -> TimeRange | None:
+    async def _window(
+        self, connection: asyncpg.Connection, query: Query, ids: Sequence[int], limit: int
+    ) -> TimeRange | None:
         """Return a part of a query's range that holds its page for sure; None if that is all of it.
 
         PostgreSQL plans for every partition of a range, however few of them a page then reads.
@@ -201,7 +247,7 @@ class Measurements:
                 GROUP BY month
             ) AS running WHERE so_far - in_first > $3 ORDER BY month {query.order} LIMIT 1
             """,
-            [self._ids[name] for name in query.stations] or [0],
+            ids or [0],
             start,
             limit,
         )
@@ -222,13 +268,14 @@ class Measurements:
         connection: asyncpg.Connection,
         query: Query,
         asked: Query,
+        ids: Sequence[int],
         limit: int,
         known_versions: Sequence[int],
         *,
         again: bool = False,
     ) -> Page:
         descending = query.order == "desc"
-        arguments: list[Any] = [*self._version_arguments(asked)]
+        arguments: list[Any] = [*_version_arguments(asked, ids)]
 
         def bind(value: object) -> str:
             arguments.append(value)
@@ -237,8 +284,7 @@ class Measurements:
         conditions = []
         if known_versions:
             conditions.append(f"({_VERSION}) <> ALL({bind(list(known_versions))}::bigint[])")
-        if query.stations:
-            ids = [self._ids[name] for name in query.stations]
+        if ids:
             conditions.append(
                 f"station_id = {bind(ids[0])}" if len(ids) == 1 else f"station_id = ANY({bind(ids)})"
             )
@@ -272,18 +318,18 @@ class Measurements:
                 ORDER BY time {query.order} FETCH FIRST {bind(limit + 1)} ROWS WITH TIES
             ) AS page
         """
-        version, times, ids, *values = await connection.fetchrow(statement, *arguments)
+        version, times, numbers, *values = await connection.fetchrow(statement, *arguments)
         if version in known_versions:
             return Page(version, None, more=False)
         if times is None:
             return Page(version, Columns(), more=False)
         try:
-            stations = list(map(self._names.__getitem__, ids))
+            stations = list(map(self._names.__getitem__, numbers))
         except KeyError:
             if again:
                 raise
             await self._learn_stations(connection)
-            return await self._read(connection, query, asked, limit, known_versions, again=True)
+            return await self._read(connection, query, asked, ids, limit, known_versions, again=True)
         rows = Columns(list(map(from_codec, times)), stations, values)
         if len(set(times)) < len(times):
             # No two rows share time and station, so that values never decide. Those who share a time
@@ -299,14 +345,17 @@ class Measurements:
         """Read each station's newest measurement, by station.
 
         Args:
-            names: stations, which must be known; empty means all.
+            names: stations; empty means all.
             known_versions: what the client has; if one is current, no measurement is read.
+
+        Raises:
+            Exception: as of `page`.
         """
-        ids = [self._ids[name] for name in names]
         async with (
             self._pool.connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
+            ids = await self._ids_of(connection, names)
             version = await connection.fetchval(_VERSION, ids or [0], [date.min])
             if version in known_versions:
                 return Page(version, None, more=False)
@@ -369,6 +418,10 @@ class Measurements:
             loads={outcome: number for outcome, number, _ in loads},
             last_load=from_codec(max(finished)) if finished else None,
         )
+
+
+def _version_arguments(query: Query, ids: Sequence[int]) -> tuple[Sequence[int], list[date]]:
+    return ids or [0], query.range.months or [date.min]
 
 
 _VERSION = """

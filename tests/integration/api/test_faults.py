@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -36,12 +36,19 @@ def at_once(api: Api, *targets: str) -> list[Answer]:
     return [answers[number] for number in range(len(targets))]
 
 
-def wait_until_served(api: Api) -> None:
-    """Wait until measurements are served again."""
+def wait_until_answered(api: Api, target: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Wait until the database is there for a request."""
     deadline = time.monotonic() + 10
-    while (answer := api.get("/air_quality")).status != 200:
+    while (answer := api.get(target, headers)).status == 503:
         assert time.monotonic() < deadline, answer.body
         time.sleep(0.05)
+    return answer
+
+
+def wait_until_served(api: Api) -> None:
+    """Wait until measurements are served again."""
+    answer = wait_until_answered(api, "/air_quality")
+    assert answer.status == 200, answer.body
 
 
 def check_unavailable(answer: Answer, kind: str) -> str:
@@ -122,28 +129,74 @@ def test_a_fault_of_our_own_is_a_problem_and_logged_with_its_trace(serve: Serve,
         assert (failure["method"], failure["route"]) == ("GET", "/stations")
 
 
-def test_a_database_that_comes_back_from_a_backup_is_read_by_its_own_numbers(
-    serve: Serve, database: Database, tmp_path: Path
-) -> None:
-    at = datetime(2020, 1, 1, tzinfo=UTC)
-    listing.write_csv(
-        [Row(at, name, (value,) * 6) for name, value in (("a", 1.0), ("b", 2.0))], tmp_path / "x"
+def restore(database: Database, *statements: str) -> None:
+    """Do to a database what a restore from a backup does: it ends all connections."""
+    database.execute(
+        *statements,
+        # Seen to its end, so that no request is answered by the connections of before.
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+        "WHERE application_name = 'airq serve' AND datname = current_database()",
     )
+
+
+@pytest.fixture
+def stations_a_and_b(database: Database, tmp_path: Path) -> Database:
+    """A database with a measurement of 1 at station a, and one of 2 at station b."""
+    at = datetime(2020, 1, 1, tzinfo=UTC)
+    rows = [Row(at, name, (value,) * 6) for name, value in (("a", 1.0), ("b", 2.0))]
+    listing.write_csv(rows, tmp_path / "x")
     load(database, tmp_path / "x")
-    with serve(database) as api:
-        assert api.rows("/air_quality?station=a")[0]["so2"] == 1
-        # A restore ends all connections, and behind it a station may have another one's number.
-        database.execute(
+    return database
+
+
+@pytest.mark.parametrize("path", ["/air_quality", "/air_quality/latest"])
+def test_a_database_that_comes_back_from_a_backup_is_read_by_its_own_numbers(
+    serve: Serve, stations_a_and_b: Database, path: str
+) -> None:
+    with serve(stations_a_and_b) as api:
+        assert api.rows(f"{path}?station=a")[0]["so2"] == 1
+        # Behind a restore a station may have another one's number.
+        restore(
+            stations_a_and_b,
             "UPDATE airq.station SET name = 'x' WHERE name = 'a'",
             "UPDATE airq.station SET name = 'a' WHERE name = 'b'",
             "UPDATE airq.station SET name = 'b' WHERE name = 'x'",
-            # Seen to its end, so that no request is answered by the connections of before.
-            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
-            "WHERE application_name = 'airq serve' AND datname = current_database()",
         )
-        wait_until_served(api)
-        assert [(row["station"], row["so2"]) for row in api.rows("/air_quality")] == [("a", 2), ("b", 1)]
-        assert api.rows("/air_quality?station=a")[0]["so2"] == 2
+        # The first answer already, whose request opened the connection that it was read by.
+        found = wait_until_answered(api, f"{path}?station=a").json()["data"]
+        assert [(row["station"], row["so2"]) for row in found] == [("a", 2)]
+        assert [(row["station"], row["so2"]) for row in api.rows(path)] == [("a", 2), ("b", 1)]
+
+
+@pytest.mark.parametrize("target", ["/air_quality?", "/air_quality?format=csv&", "/air_quality/latest?"])
+@pytest.mark.parametrize("known", [None, "*"])
+def test_a_station_that_a_restored_database_lacks_is_unknown(
+    serve: Serve, stations_a_and_b: Database, target: str, known: str | None
+) -> None:
+    with serve(stations_a_and_b) as api:
+        assert api.get(f"{target}station=a").status == 200
+        restore(stations_a_and_b, "UPDATE airq.station SET name = 'c' WHERE name = 'a'")
+        answer = wait_until_answered(api, f"{target}station=a", {"If-None-Match": known} if known else {})
+        assert (answer.status, answer.kind) == (404, "unknown-station")
+
+
+def test_a_name_that_nobody_has_is_looked_up_without_reading_all_names(
+    serve: Serve, stations_a_and_b: Database
+) -> None:
+    with serve(stations_a_and_b) as api:
+        assert api.get("/air_quality?station=b").status == 200
+        stations_a_and_b.execute(
+            """
+            CREATE FUNCTION airq.refuse(name text) RETURNS boolean LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'the name % was read', name; END $$
+            """,
+            "ALTER TABLE airq.station RENAME TO hidden",
+            "CREATE VIEW airq.station AS SELECT * FROM airq.hidden WHERE airq.refuse(name)",
+            "GRANT SELECT ON airq.station TO airq_reader",
+        )
+        assert api.get("/stations").status == 500
+        for target in ("/air_quality?station=b&station=", "/air_quality/latest?station=", "/stations/"):
+            assert api.get(f"{target}nobody").kind == "unknown-station"
 
 
 class Wire:
