@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from airq import __version__
 from airq.domain.queries import Format, Query
 from airq.domain.tags import tags_asked
+from airq.domain.versions import KnownVersions
 
 STALE_WHILE_REVALIDATE_SECONDS = 10
 STALE_IF_ERROR_SECONDS = 86_400
@@ -21,17 +22,19 @@ def entity_tag(path: str, query: str, form: Format, version: int) -> str:
     return f'W/"{version:x}-{_digest(path, query, form)}"'
 
 
-def known_versions(if_none_match: str, path: str, query: str, form: Format) -> list[int] | None:
-    """Return the data versions in an If-None-Match header that belong to this query; None for `*`."""
+def known_versions(if_none_match: str, path: str, query: str, form: Format) -> KnownVersions:
+    """Return the data versions in an If-None-Match header that belong to this query."""
+    if not if_none_match:
+        return KnownVersions()
     if if_none_match.strip() == "*":
-        return None
+        return KnownVersions(whichever=True)
     digest = _digest(path, query, form)
     versions = []
     for opaque in _TAG.findall(if_none_match):
         version, _, of = opaque.partition("-")
         if of == digest and re.fullmatch(r"[0-9a-f]{1,15}", version):
             versions.append(int(version, 16))
-    return versions
+    return KnownVersions(tuple(versions))
 
 
 def _digest(path: str, query: str, form: Format) -> str:

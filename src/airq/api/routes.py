@@ -42,6 +42,7 @@ from airq.domain.pollutants import NAMES, POLLUTANTS
 from airq.domain.queries import Cursor, ForeignCursor, Format, Query, TimeRange, default_limit
 from airq.domain.stations import Station, UnknownStation
 from airq.domain.tags import EVERYTHING
+from airq.domain.versions import KnownVersions
 from airq.store.measurements import Measurements, Page
 from airq.telemetry.events import DatabaseFound, DatabaseLost, Telemetry
 
@@ -102,24 +103,19 @@ async def air_quality(request: Request) -> Response:
     query = _read_query(request)
     if query.limit is None:
         return await _answer_export(request, service, query)
-    path, canonical = "/air_quality", query.canonical()
-    known = _known_versions(request, path, canonical, query.format)
-    page = (
-        Page(await service.store.version(query), None, more=False)
-        if known is None
-        else await service.store.page(query, known)
-    )
+    path = "/air_quality"
+    page = await service.store.page(query, _known(request, path, query.canonical(), query.format))
     service.database_answered()
     return _listing(request, service, path, query, page, query.limit)
 
 
 async def _answer_export(request: Request, service: Service, query: Query) -> Response:
     path, canonical = "/air_quality", query.canonical()
-    known = _known_versions(request, path, canonical, query.format)
+    known = _known(request, path, canonical, query.format)
     version = await service.store.version(query)
     headers = _cached(service, path, canonical, query.format, version)
     headers["cache-tag"] = caching.cache_tags(query)
-    if known is None or version in known:
+    if version in known:
         return Response(status_code=304, headers=headers)
     return Export(service.store, query, headers | _named(query.format), service.database_answered)
 
@@ -135,13 +131,9 @@ async def latest(request: Request) -> Response:
         limit=default_limit(form),
         format=form,
     )
-    path, canonical = "/air_quality/latest", query.canonical()
-    known = _known_versions(request, path, canonical, query.format)
-    page = (
-        Page(await service.store.version(query), None, more=False)
-        if known is None
-        else await service.store.latest(query.stations, query.pollutants, known)
-    )
+    path = "/air_quality/latest"
+    known = _known(request, path, query.canonical(), query.format)
+    page = await service.store.latest(query.stations, query.pollutants, known)
     service.database_answered()
     return _listing(request, service, path, query, page, None)
 
@@ -305,9 +297,8 @@ def _json_alone(request: Request) -> None:
     negotiate(request.headers.get("accept", ""), ("json",))
 
 
-def _known_versions(request: Request, path: str, query: str, form: Format) -> list[int] | None:
-    header = request.headers.get("if-none-match", "")
-    return caching.known_versions(header, path, query, form) if header else []
+def _known(request: Request, path: str, query: str, form: Format) -> KnownVersions:
+    return caching.known_versions(request.headers.get("if-none-match", ""), path, query, form)
 
 
 def _cached(service: Service, path: str, query: str, form: Format, version: int) -> dict[str, str]:
@@ -342,22 +333,22 @@ def _station(station: Station) -> dict[str, Any]:
 
 async def _current(request: Request, service: Service, path: str) -> Response | None:
     """Return a 304 if the client has the newest of what depends on all data; reads the version alone."""
-    known = _known_versions(request, path, "", "json")
-    if known == []:
+    known = _known(request, path, "", "json")
+    if not known:
         return None
     version = await service.store.version(Query())
     service.database_answered()
-    if known is not None and version not in known:
+    if version not in known:
         return None
     headers = _cached(service, path, "", "json", version)
     return Response(status_code=304, headers=headers | {"cache-tag": EVERYTHING})
 
 
 def _json(request: Request, service: Service, path: str, version: int, content: dict[str, Any]) -> Response:
-    known = _known_versions(request, path, "", "json")
+    known = _known(request, path, "", "json")
     headers = _cached(service, path, "", "json", version)
     headers["cache-tag"] = EVERYTHING
-    if known is None or version in known:
+    if version in known:
         return Response(status_code=304, headers=headers)
     body = encode_json({**content, "links": {"self": path}})
     return Response(body, headers=headers | _named("json"))

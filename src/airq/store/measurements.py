@@ -12,6 +12,7 @@ from airq.domain.instants import month_of, next_month, start_of
 from airq.domain.measurements import Columns
 from airq.domain.queries import Query, TimeRange
 from airq.domain.stations import Station, UnknownStation
+from airq.domain.versions import KnownVersions
 from airq.store.connections import SchemaUnusable, from_codec, set_codecs, to_codec
 from airq.store.pool import Pool, TooBusy
 from airq.store.schema import NEEDED_SCHEMA, schema_revision
@@ -20,6 +21,7 @@ CHECK_WAIT_SECONDS = 1.5
 """Less than those who ask for readiness wait for its answer."""
 
 EXPORT_CHUNK_ROWS = 5_000
+NONE_KNOWN = KnownVersions()
 MANY_MONTHS = 24
 """With more partitions than this, planning for all of them costs more than asking which are needed."""
 
@@ -155,12 +157,12 @@ class Measurements:
         self._names = dict(map(tuple, rows))
         self._ids = {name: number for number, name in self._names.items()}
 
-    async def page(self, query: Query, known_versions: Sequence[int] = ()) -> Page:
+    async def page(self, query: Query, known: KnownVersions = NONE_KNOWN) -> Page:
         """Read one page.
 
         Args:
             query: with a limit.
-            known_versions: what the client has; if one is current, no measurement is read.
+            known: what the client has; if one is current, no measurement is read.
 
         Raises:
             UnknownStation: no station has a name that is asked for.
@@ -171,11 +173,11 @@ class Measurements:
         """
         assert query.limit is not None
         async with self._pool.connection() as connection:
-            return await self._page(connection, query, query.limit, known_versions)
+            return await self._page(connection, query, query.limit, known)
 
     @asynccontextmanager
     async def export(self, query: Query) -> AsyncIterator[AsyncGenerator[Columns, None]]:
-        """Read all rows of a query from one snapshot, in chunks.
+        """Read all rows of a query without a limit from one snapshot, in chunks.
 
         Raises:
             TooBusy: as many exports run as may, or all connections are in use.
@@ -183,17 +185,15 @@ class Measurements:
         """
 
         async def chunks(connection: asyncpg.Connection) -> AsyncGenerator[Columns, None]:
-            left, at = query.limit, query
-            while left is None or left > 0:
-                size = EXPORT_CHUNK_ROWS if left is None else min(EXPORT_CHUNK_ROWS, left)
-                page = await self._page(connection, at, size, ())
+            at = query
+            while True:
+                page = await self._page(connection, at, EXPORT_CHUNK_ROWS, NONE_KNOWN)
                 assert page.rows is not None
                 if page.rows.times:
                     yield page.rows
                     at = query.behind(page.rows.times[-1], page.rows.stations[-1])
                 if not page.more:
                     return
-                left = None if left is None else left - size
 
         async with self._pool.snapshot() as connection:
             yield chunks(connection)
@@ -210,7 +210,7 @@ class Measurements:
             return version
 
     async def _page(
-        self, connection: asyncpg.Connection, query: Query, limit: int, known_versions: Sequence[int]
+        self, connection: asyncpg.Connection, query: Query, limit: int, known: KnownVersions
     ) -> Page:
         """Read a page; of a long range only the months that it needs."""
         ids = await self._ids_of(connection, query.stations)
@@ -219,11 +219,11 @@ class Measurements:
         window = await self._window(connection, query, ids, limit) if asked > MANY_MONTHS else None
         if window is not None:
             narrowed = replace(query, range=window)
-            page = await self._read(connection, narrowed, query, ids, limit, known_versions)
+            page = await self._read(connection, narrowed, query, ids, limit, known)
             if page.rows is None or page.more:
                 return page
             # An undo took rows away since the window was measured.
-        return await self._read(connection, query, query, ids, limit, known_versions)
+        return await self._read(connection, query, query, ids, limit, known)
 
     async def _window(
         self, connection: asyncpg.Connection, query: Query, ids: Sequence[int], limit: int
@@ -270,7 +270,7 @@ class Measurements:
         asked: Query,
         ids: Sequence[int],
         limit: int,
-        known_versions: Sequence[int],
+        known: KnownVersions,
         *,
         again: bool = False,
     ) -> Page:
@@ -282,8 +282,10 @@ class Measurements:
             return f"${len(arguments)}"
 
         conditions = []
-        if known_versions:
-            conditions.append(f"({_VERSION}) <> ALL({bind(list(known_versions))}::bigint[])")
+        if known.whichever:
+            conditions.append("false")
+        elif known:
+            conditions.append(f"({_VERSION}) <> ALL({bind(known.numbers)}::bigint[])")
         if ids:
             conditions.append(
                 f"station_id = {bind(ids[0])}" if len(ids) == 1 else f"station_id = ANY({bind(ids)})"
@@ -319,7 +321,7 @@ class Measurements:
             ) AS page
         """
         version, times, numbers, *values = await connection.fetchrow(statement, *arguments)
-        if version in known_versions:
+        if version in known:
             return Page(version, None, more=False)
         if times is None:
             return Page(version, Columns(), more=False)
@@ -329,7 +331,7 @@ class Measurements:
             if again:
                 raise
             await self._learn_stations(connection)
-            return await self._read(connection, query, asked, ids, limit, known_versions, again=True)
+            return await self._read(connection, query, asked, ids, limit, known, again=True)
         rows = Columns(list(map(from_codec, times)), stations, values)
         if len(set(times)) < len(times):
             # No two rows share time and station, so that values never decide. Those who share a time
@@ -340,13 +342,13 @@ class Measurements:
         return Page(version, rows.first(limit) if more else rows, more)
 
     async def latest(
-        self, names: Sequence[str], pollutants: Sequence[str], known_versions: Sequence[int] = ()
+        self, names: Sequence[str], pollutants: Sequence[str], known: KnownVersions = NONE_KNOWN
     ) -> Page:
         """Read each station's newest measurement, by station.
 
         Args:
             names: stations; empty means all.
-            known_versions: what the client has; if one is current, no measurement is read.
+            known: what the client has; if one is current, no measurement is read.
 
         Raises:
             Exception: as of `page`.
@@ -357,7 +359,7 @@ class Measurements:
         ):
             ids = await self._ids_of(connection, names)
             version = await connection.fetchval(_VERSION, ids or [0], [date.min])
-            if version in known_versions:
+            if version in known:
                 return Page(version, None, more=False)
             rows = await connection.fetch(
                 f"""

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airq.api.caching import cache_control, entity_tag, known_versions
+from airq.domain.versions import KnownVersions
 
 VERSIONS = st.integers(0, 2**59)
 
@@ -12,17 +13,26 @@ VERSIONS = st.integers(0, 2**59)
 def test_a_tag_gives_its_version_back_to_its_own_query(version: int, query: str) -> None:
     tag = entity_tag("/air_quality", query, "json", version)
     for sent in (tag, tag.removeprefix("W/"), f'"x", {tag}', f"{tag},{tag}"):
-        assert known_versions(sent, "/air_quality", query, "json")
-        assert set(known_versions(sent, "/air_quality", query, "json") or ()) == {version}
-    assert known_versions(tag, "/air_quality", query, "csv") == []
-    assert known_versions(tag, "/air_quality", query + "&", "json") == []
-    assert known_versions(tag, "/air_quality/latest", query, "json") == []
+        known = known_versions(sent, "/air_quality", query, "json")
+        assert known
+        assert version in known
+        assert version + 1 not in known
+    assert not known_versions(tag, "/air_quality", query, "csv")
+    assert not known_versions(tag, "/air_quality", query + "&", "json")
+    assert not known_versions(tag, "/air_quality/latest", query, "json")
 
 
 @given(st.text(max_size=60))
 def test_any_header_is_understood_or_knows_nothing(header: str) -> None:
     known = known_versions(header, "/air_quality", "", "json")
-    assert known == (None if header.strip() == "*" else [])
+    assert known == KnownVersions(whichever=header.strip() == "*")
+
+
+def test_a_star_is_whichever_version_is_current() -> None:
+    known = known_versions(" *", "/air_quality", "", "json")
+    assert known
+    assert 0 in known
+    assert 1_700_000_000_000_000 in known
 
 
 def test_tags_may_stand_in_a_header_as_they_are() -> None:
