@@ -10,7 +10,6 @@ from starlette.types import Receive, Scope, Send
 
 from airq.api.envelope import served
 from airq.api.representations import render_head, render_rows
-from airq.domain.measurements import Columns
 from airq.domain.queries import Query
 from airq.store.measurements import Measurements
 
@@ -21,17 +20,19 @@ class Export(Response):
     Args:
         store: where the rows are read.
         query: without a limit, as CSV or NDJSON.
-        headers: of the answer.
+        headers_of: returns the answer's headers by the version of its rows.
         on_answer: called when the database has given the first rows.
     """
 
     def __init__(
-        self, store: Measurements, query: Query, headers: Mapping[str, str], on_answer: Callable[[], None]
+        self,
+        store: Measurements,
+        query: Query,
+        headers_of: Callable[[int], Mapping[str, str]],
+        on_answer: Callable[[], None],
     ) -> None:
-        super().__init__(headers=headers)
-        self._store, self._query, self._on_answer = store, query, on_answer
-        # How long it becomes shows only at its end.
-        del self.headers["content-length"]
+        super().__init__()
+        self._store, self._query, self._headers_of, self._on_answer = store, query, headers_of, on_answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer.
@@ -39,19 +40,19 @@ class Export(Response):
         A fault before the first row is answered like that of any request. Behind it, the exception goes
         on to the server, which breaks the connection: nothing else tells a client that rows are missing.
         """
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         if scope["method"] == "HEAD":
-            await send(start)
+            await send(self._start(await self._store.version(self._query)))
+            self._on_answer()
             await send(_part(render_head(self._query.format, self._query.pollutants)))
             await send({"type": "http.response.body", "body": b""})
             return
         form, pollutants = self._query.format, self._query.pollutants
         gone = asyncio.create_task(_disconnected(receive))
         try:
-            async with self._store.export(self._query) as chunks, aclosing(chunks):
-                first = await anext(chunks, Columns())
+            async with self._store.export(self._query) as (version, chunks), aclosing(chunks):
+                first = await anext(chunks)
                 self._on_answer()
-                await send(start)
+                await send(self._start(version))
                 await send(_part(render_head(form, pollutants) + render_rows(form, first, pollutants)))
                 served(scope).rows += len(first)
                 async for rows in chunks:
@@ -65,6 +66,11 @@ class Export(Response):
             gone.cancel()
             with suppress(asyncio.CancelledError):
                 await gone
+
+    def _start(self, version: int) -> dict[str, Any]:
+        # How long it becomes shows only at its end.
+        headers = [(name.encode(), value.encode()) for name, value in self._headers_of(version).items()]
+        return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
 def _part(body: bytes) -> dict[str, Any]:

@@ -112,12 +112,21 @@ async def air_quality(request: Request) -> Response:
 async def _answer_export(request: Request, service: Service, query: Query) -> Response:
     path, canonical = "/air_quality", query.canonical()
     known = _known(request, path, canonical, query.format)
-    version = await service.store.version(query)
-    headers = _cached(service, path, canonical, query.format, version)
-    headers["cache-tag"] = caching.cache_tags(query)
-    if version in known:
-        return Response(status_code=304, headers=headers)
-    return Export(service.store, query, headers | _named(query.format), service.database_answered)
+
+    def headers(version: int) -> dict[str, str]:
+        cached = _cached(service, path, canonical, query.format, version)
+        return cached | {"cache-tag": caching.cache_tags(query)}
+
+    # Asked beside the export, so that a 304 need not wait until one may begin.
+    if known and (version := await service.store.version(query)) in known:
+        service.database_answered()
+        return Response(status_code=304, headers=headers(version))
+    return Export(
+        service.store,
+        query,
+        lambda version: headers(version) | _named(query.format),
+        service.database_answered,
+    )
 
 
 async def latest(request: Request) -> Response:

@@ -176,27 +176,28 @@ class Measurements:
             return await self._page(connection, query, query.limit, known)
 
     @asynccontextmanager
-    async def export(self, query: Query) -> AsyncIterator[AsyncGenerator[Columns, None]]:
-        """Read all rows of a query without a limit from one snapshot, in chunks.
+    async def export(self, query: Query) -> AsyncIterator[tuple[int, AsyncGenerator[Columns, None]]]:
+        """Read all rows of a query without a limit from one snapshot: their version, and them in chunks.
+
+        There is a first chunk always, if need be without rows.
 
         Raises:
             TooBusy: as many exports run as may, or all connections are in use.
             Exception: as of `page`; while the rows are read too.
         """
 
-        async def chunks(connection: asyncpg.Connection) -> AsyncGenerator[Columns, None]:
-            at = query
+        async def chunks(connection: asyncpg.Connection, page: Page) -> AsyncGenerator[Columns, None]:
             while True:
-                page = await self._page(connection, at, EXPORT_CHUNK_ROWS, NONE_KNOWN)
                 assert page.rows is not None
-                if page.rows.times:
-                    yield page.rows
-                    at = query.behind(page.rows.times[-1], page.rows.stations[-1])
+                yield page.rows
                 if not page.more:
                     return
+                at = query.behind(page.rows.times[-1], page.rows.stations[-1])
+                page = await self._page(connection, at, EXPORT_CHUNK_ROWS, NONE_KNOWN)
 
         async with self._pool.snapshot() as connection:
-            yield chunks(connection)
+            first = await self._page(connection, query, EXPORT_CHUNK_ROWS, NONE_KNOWN)
+            yield first.version, chunks(connection, first)
 
     async def version(self, query: Query) -> int:
         """Return the version of the data that a query asks for.

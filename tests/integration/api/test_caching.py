@@ -1,9 +1,11 @@
 """What caches are told: tags of each version, that nothing changed, what changed."""
 
 import gzip
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -11,7 +13,8 @@ from tests.conftest import Database
 from tests.integration.api import listing
 from tests.integration.api.conftest import Serve, load
 from tests.integration.api.listing import Row
-from tests.integration.api.process import Api
+from tests.integration.api.process import Answer, Api
+from tests.integration.sessions import is_at, session, wait_until
 
 TARGETS = (
     "/air_quality", "/air_quality?limit=5", "/air_quality?format=csv", "/air_quality?format=csv&limit=5",
@@ -161,6 +164,41 @@ def test_a_load_changes_the_tags_of_what_it_touched_and_no_others(
         assert answer.headers["etag"] != before[target]
     for target in untouched:
         assert api.get(target, {"If-None-Match": before[target]}).status == 304, target
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_tag_of_an_export_is_of_its_rows_although_a_load_commits_before_it_begins(
+    serve: Serve, database: Database, tmp_path: Path, conditional: bool
+) -> None:
+    data = Publishing(database, tmp_path)
+    data.publish("a", 2020, 1, 1.0)
+    target, headers, answers = "/air_quality?format=csv", dict[str, str](), dict[int, Answer]()
+
+    def ask(number: int) -> None:
+        answers[number] = api.get(target, headers)
+
+    # Of two connections one does exports: the second export waits for the first, that for the lock.
+    with serve(database, AIRQ_POOL_SIZE="2") as api:
+        if conditional:
+            # A tag of this query and an older version.
+            _, _, query = api.get(target).headers["etag"].partition("-")
+            headers["If-None-Match"] = f'W/"1-{query}'
+        with session(database, "LOCK airq.measurement IN ACCESS EXCLUSIVE MODE") as loading:
+            exports = [Thread(target=ask, args=(number,)) for number in range(2)]
+            exports[0].start()
+            wait_until(lambda: is_at(loading, "SELECT", waiting=True))
+            exports[1].start()
+            time.sleep(0.5)
+            loading.run("UPDATE airq.measurement SET so2 = 7")
+            loading.run("UPDATE airq.coverage SET version = version + 1")
+            loading.run("COMMIT")
+            for export in exports:
+                export.join()
+        settled = api.get(target)
+    assert b",7.0," in answers[1].body
+    for answer in (answers[0], answers[1]):
+        same_tag = answer.headers["etag"] == settled.headers["etag"]
+        assert same_tag == (answer.body == settled.body)
 
 
 def test_the_first_rows_of_a_month_change_the_tag_of_its_empty_listing(
