@@ -298,16 +298,21 @@ def _format(request: Request, values: Mapping[str, list[Any]], offered: tuple[Fo
     if "format" in values:
         form: Format = values["format"][0]
         return form
-    return negotiate(request.headers.get("accept", ""), offered)
+    return negotiate(_header(request, "accept"), offered)
 
 
 def _json_alone(request: Request) -> None:
     read_parameters(request.scope["query_string"], ())
-    negotiate(request.headers.get("accept", ""), ("json",))
+    negotiate(_header(request, "accept"), ("json",))
 
 
 def _known(request: Request, path: str, query: str, form: Format) -> KnownVersions:
-    return caching.known_versions(request.headers.get("if-none-match", ""), path, query, form)
+    return caching.known_versions(_header(request, "if-none-match"), path, query, form)
+
+
+def _header(request: Request, name: str) -> str:
+    """Return a header that is a list; its lines are one list (RFC 9110, 5.3)."""
+    return ", ".join(request.headers.getlist(name))
 
 
 def _cached(service: Service, path: str, query: str, form: Format, version: int) -> dict[str, str]:

@@ -286,6 +286,20 @@ def test_every_answer_may_be_read_by_any_page_and_is_what_it_says(api: Api, targ
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_lines_of_a_header_that_is_a_list_are_one_list(api: Api) -> None:
+    tag = api.get("/air_quality?limit=1&format=csv").headers["etag"]
+
+    def ask(*lines: str) -> bytes:
+        request = ["GET /air_quality?limit=1 HTTP/1.1", "Host: x", "Connection: close", *lines, "", ""]
+        return api.raw("\r\n".join(request).encode()).partition(b"\r\n\r\n")[0].lower()
+
+    assert b"content-type: text/csv" in ask("Accept: text/html", "Accept: text/csv")
+    assert b"content-type: text/csv" in ask("Accept: application/json;q=0.1", "Accept: text/csv")
+    other = 'If-None-Match: W/"1-x"'
+    for lines in ((other, f"If-None-Match: {tag}"), (f"If-None-Match: {tag}", other)):
+        assert ask("Accept: text/csv", "Accept: text/plain;q=0.1", *lines).startswith(b"http/1.1 304")
+
+
 def test_a_request_id_is_taken_over_or_made(api: Api) -> None:
     assert api.get("/livez", {"X-Request-ID": "abc-1.2_3"}).headers["x-request-id"] == "abc-1.2_3"
     made = {api.get("/livez").headers["x-request-id"] for _ in range(3)}
