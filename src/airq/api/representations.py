@@ -111,6 +111,6 @@ def render_head(form: Format, pollutants: tuple[str, ...]) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _csv_text(text: str) -> str:
-    if text.startswith(("=", "+", "-", "@", "\t")) or _NEEDS_QUOTES.search(text):
+    if _NEEDS_QUOTES.search(text):
         return '"' + text.replace('"', '""') + '"'
     return text
