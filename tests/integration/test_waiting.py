@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from airq.store import waiting
-from airq.store.connections import DatabaseUnavailable, SchemaUnusable
+from airq.store.connections import DatabaseUnavailable, SchemaUnusable, urls_of
 from airq.store.waiting import wait_for_database, wait_for_replay
 from tests.conftest import Airq, Database
 from tests.integration.publishing import HEADER
@@ -71,7 +71,7 @@ def test_a_replica_that_can_t_be_reached_is_named_without_its_password(database:
 
 def test_every_host_of_a_url_is_waited_for() -> None:
     url = "postgresql://airq_loader:x@one,two:5433/airq?sslmode=require&target_session_attrs=prefer-standby"
-    assert waiting._hosts_of(url) == [
+    assert urls_of(url) == [
         "postgresql://airq_loader:x@one/airq?sslmode=require",
         "postgresql://airq_loader:x@two:5433/airq?sslmode=require",
     ]

@@ -1,17 +1,28 @@
 """Connections to PostgreSQL: how they are made, and what their faults are called outside of the store."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+import re
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
 
 from airq.domain.errors import AirqError
 
-CONNECT_TIMEOUT_SECONDS = 10
+CONNECT_TIMEOUT_SECONDS = 10.0
+HOST_TIMEOUT_SECONDS = 1.0
+"""The same for each host, where a URL names several: who asks for readiness waits little longer."""
+
+SILENT_SECONDS = 10.0
+"""How long a host that gave no answer is asked behind the others."""
+
 CODEC_EPOCH_MS = 946_684_800_000
 """2000-01-01, the zero of PostgreSQL's binary times, in milliseconds since 1970."""
 
@@ -41,6 +52,7 @@ _GONE = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TargetServerAttributeNotMatched,
 )
 
 _NO_SCHEMA = (
@@ -114,6 +126,78 @@ def from_codec(microseconds: int) -> int:
     return microseconds // 1000 + CODEC_EPOCH_MS
 
 
+@dataclass
+class Hosts:
+    """Connects to one of the hosts that a URL names, and remembers which gave no answer.
+
+    The driver's time is for all hosts together. One whose machine is lost, from where not even a refusal
+    comes back, would use it up, and the others would not be asked.
+
+    Args:
+        clock: a monotonic clock in seconds.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _silent: dict[str, float] = field(default_factory=dict, init=False)
+
+    async def connect(self, url: str, **options: Any) -> asyncpg.Connection:
+        """Connect to the first host that answers and is what `target_session_attrs` asks for.
+
+        Args:
+            url: with hosts between commas, if there are several.
+            options: what the driver's `connect` takes besides.
+
+        Raises:
+            Exception: the driver's fault with the last host; of others than refusals and silence, such as a
+                wrong password, the first one.
+        """
+        urls = urls_of(url)
+        if len(urls) == 1:
+            return await _connect(url, CONNECT_TIMEOUT_SECONDS, options)
+        wish = parse_qs(urlsplit(url).query).get("target_session_attrs", [None])[-1]
+        kinds = ("standby", "any") if wish == "prefer-standby" else (wish,)
+        attempts = sorted(itertools.product(kinds, urls), key=lambda attempt: self._is_silent(attempt[1]))
+        failed: set[str] = set()
+        fault: Exception | None = None
+        for kind, one in attempts:
+            if one in failed:
+                continue
+            try:
+                connection = await _connect(
+                    one, HOST_TIMEOUT_SECONDS, options | {"target_session_attrs": kind}
+                )
+            except asyncpg.TargetServerAttributeNotMatched as error:
+                fault = error
+            except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+                failed.add(one)
+                fault = error
+                if isinstance(error, TimeoutError):
+                    self._silent[one] = self.clock()
+            else:
+                self._silent.pop(one, None)
+                return connection
+        assert fault is not None
+        raise fault
+
+    def _is_silent(self, url: str) -> bool:
+        return url in self._silent and self.clock() - self._silent[url] < SILENT_SECONDS
+
+
+async def _connect(url: str, seconds: float, options: dict[str, Any]) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(url, timeout=seconds, **options)
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {seconds:g} s") from None
+
+
+def urls_of(url: str) -> list[str]:
+    """Return a URL for each host of a URL, without a wish for a certain kind of server."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    query = re.sub(r"(?:^|&)target_session_attrs=[^&]*", "", parts.query).lstrip("&")
+    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}", query=query)) for host in hosts.split(",")]
+
+
 @asynccontextmanager
 async def connected(url: str, name: str) -> AsyncIterator[asyncpg.Connection]:
     """Open one connection for a command and close it behind it.
@@ -127,11 +211,7 @@ async def connected(url: str, name: str) -> AsyncIterator[asyncpg.Connection]:
     """
     async with translated_faults(_place(url)):
         try:
-            connection = await asyncpg.connect(
-                url, timeout=CONNECT_TIMEOUT_SECONDS, server_settings={"application_name": name}
-            )
-        except TimeoutError:
-            raise TimeoutError(f"no answer within {CONNECT_TIMEOUT_SECONDS} s") from None
+            connection = await Hosts().connect(url, server_settings={"application_name": name})
         except FileNotFoundError as error:
             # The driver does not say which file; without any of these it is the server's socket.
             reason = ": ".join(filter(None, (error.strerror, ", ".join(_missing_files(url)))))

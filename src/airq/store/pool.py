@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from airq.domain.errors import AirqError
-from airq.store.connections import CONNECT_TIMEOUT_SECONDS, DatabaseUnavailable, translated_faults
+from airq.store.connections import DatabaseUnavailable, Hosts, translated_faults
 
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 SILENCE_SECONDS = 2.0
@@ -57,8 +57,8 @@ class Pool:
             min_size=0,
             max_size=self.size,
             init=self.on_connect,
+            connect=Hosts().connect,
             connection_class=_Reading,
-            timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=seconds + SILENCE_SECONDS if seconds else None,
             max_inactive_connection_lifetime=300,
             server_settings={

@@ -1,13 +1,12 @@
 """Waiting for a database that comes up later than who needs it, and for its replicas to catch up."""
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from airq.domain.errors import AirqError
-from airq.store.connections import DatabaseUnavailable, SchemaUnusable, connected
+from airq.store.connections import DatabaseUnavailable, SchemaUnusable, connected, urls_of
 from airq.store.schema import NEEDED_SCHEMA, schema_revision
 
 RETRY_SECONDS = 1.0
@@ -78,7 +77,7 @@ async def wait_for_replay(
             return str(error)
         return None
 
-    faults = await asyncio.gather(*map(wait, _hosts_of(replica_url)))
+    faults = await asyncio.gather(*map(wait, urls_of(replica_url)))
     return [fault for fault in faults if fault is not None]
 
 
@@ -100,11 +99,3 @@ async def _until(look: Callable[[], Awaitable[None]], seconds: float, on_wait: C
                 told = str(error)
                 on_wait(f"{told}; waiting")
         await asyncio.sleep(RETRY_SECONDS)
-
-
-def _hosts_of(url: str) -> list[str]:
-    """Return a URL for each host of a URL, without a wish for a certain kind of server."""
-    parts = urlsplit(url)
-    user, at, hosts = parts.netloc.rpartition("@")
-    query = re.sub(r"(?:^|&)target_session_attrs=[^&]*", "", parts.query).lstrip("&")
-    return [urlunsplit(parts._replace(netloc=f"{user}{at}{host}", query=query)) for host in hosts.split(",")]
