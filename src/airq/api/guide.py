@@ -134,6 +134,11 @@ MEANINGS: dict[str, Meaning] = {
         "Send the same request again after as many seconds as `Retry-After` says, and ask for one export at "
         "a time.",
     ),
+    "export-stalled": Meaning(
+        "The client read nothing of an export for about a minute, and the database does not keep its state "
+        "for longer. The answer has begun by then: it breaks off, and only the service's log has this name.",
+        "Send the request again and read the answer without long breaks, for instance into a file.",
+    ),
     "draining": Meaning(
         "This process was asked to stop and finishes what it is at. Only `/readyz` answers so, for load "
         "balancers to send new requests elsewhere.",

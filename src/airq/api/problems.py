@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from airq.domain.stations import UnknownStation
-from airq.store.connections import DatabaseUnavailable, SchemaUnusable, StatementTimeout
+from airq.store.connections import DatabaseUnavailable, SchemaUnusable, SessionExpired, StatementTimeout
 from airq.store.pool import TooBusy
 
 MEDIA_TYPE = "application/problem+json"
@@ -65,6 +65,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "database-unavailable": (503, "Database unavailable"),
     "query-too-slow": (503, "Query took too long"),
     "too-busy": (503, "Too many requests at once"),
+    "export-stalled": (503, "Export read too slowly"),
     "draining": (503, "Shutting down"),
     "schema-too-old": (503, "Schema too old"),
     # What the cache in front of the API answers by itself; consumers see one service.
@@ -97,6 +98,13 @@ def of_exception(error: Exception) -> Problem:
             return Problem(
                 "too-busy",
                 "More requests or exports are running than are served at once. Try again in a few seconds.",
+                headers=retry,
+            )
+        case SessionExpired():
+            return Problem(
+                "export-stalled",
+                "The export waited too long for its reader. Send the request again, and read the answer "
+                "without long breaks.",
                 headers=retry,
             )
         case SchemaUnusable():

@@ -35,6 +35,10 @@ class StatementTimeout(AirqError):
     """A statement took longer than it may."""
 
 
+class SessionExpired(AirqError):
+    """A session waited within a transaction for longer than it may, and has ended; the database has not."""
+
+
 class SchemaUnusable(AirqError):
     """The database has no schema of airq's, an older one, or one that this role may not use."""
 
@@ -51,7 +55,6 @@ _GONE = (
     asyncpg.TooManyConnectionsError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TargetServerAttributeNotMatched,
 )
 
@@ -71,6 +74,14 @@ def translate(error: Exception, database: str = "the database") -> Exception:
     """
     if isinstance(error, asyncpg.QueryCanceledError):
         return StatementTimeout(f"{database} took longer than the statement timeout allows")
+    cause: BaseException | None = error
+    while isinstance(cause, asyncpg.InterfaceError):
+        # The driver can't end a transaction whose session is gone; why it is gone is what tells.
+        cause = cause.__context__
+    if isinstance(cause, SessionExpired):
+        return cause
+    if isinstance(cause, asyncpg.IdleInTransactionSessionTimeoutError):
+        return SessionExpired(f"{database} ended a session that waited for too long")
     if isinstance(error, _NO_SCHEMA):
         return SchemaUnusable(
             f"{database} has no airq schema, or an older one ({reason_of(error)}); run `airq migrate` "

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import asyncpg
 
 from airq.domain.errors import AirqError
-from airq.store.connections import DatabaseUnavailable, from_codec, reason_of, translate
+from airq.store.connections import DatabaseUnavailable, SessionExpired, from_codec, reason_of, translate
 
 LOAD_LOCK = 0x6C6F6164
 """Key of the advisory lock that one load or undo at a time holds ("load" in ASCII)."""
@@ -159,7 +159,7 @@ def describe(error: Exception, kind: str) -> AirqError | None:
     """
     untouched = NO_EFFECT[kind]
     translated = translate(error)
-    if isinstance(translated, DatabaseUnavailable):
+    if isinstance(translated, DatabaseUnavailable | SessionExpired):
         while isinstance(error, asyncpg.InterfaceError) and isinstance(error.__context__, Exception):
             # The driver can't end a transaction whose connection is gone; why it is gone is what tells.
             error = error.__context__

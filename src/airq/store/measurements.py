@@ -14,7 +14,7 @@ from airq.domain.queries import Query, TimeRange
 from airq.domain.stations import Station, UnknownStation
 from airq.domain.versions import KnownVersions
 from airq.store.connections import SchemaUnusable, from_codec, set_codecs, to_codec
-from airq.store.pool import Pool, TooBusy
+from airq.store.pool import Pool, TooBusy, waiting_for_reader
 from airq.store.schema import NEEDED_SCHEMA, schema_revision
 
 CHECK_WAIT_SECONDS = 1.5
@@ -183,13 +183,15 @@ class Measurements:
 
         Raises:
             TooBusy: as many exports run as may, or all connections are in use.
+            SessionExpired: the reader left a chunk for so long that the snapshot is gone.
             Exception: as of `page`; while the rows are read too.
         """
 
         async def chunks(connection: asyncpg.Connection, page: Page) -> AsyncGenerator[Columns, None]:
             while True:
                 assert page.rows is not None
-                yield page.rows
+                with waiting_for_reader():
+                    yield page.rows
                 if not page.more:
                     return
                 at = query.behind(page.rows.times[-1], page.rows.stations[-1])

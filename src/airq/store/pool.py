@@ -1,18 +1,22 @@
 """The API's connections to PostgreSQL: a pool that nobody waits for without end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import asyncpg
 
 from airq.domain.errors import AirqError
-from airq.store.connections import DatabaseUnavailable, Hosts, translated_faults
+from airq.store.connections import DatabaseUnavailable, Hosts, SessionExpired, translated_faults
 
 ACQUIRE_TIMEOUT_SECONDS = 5.0
 SILENCE_SECONDS = 2.0
 """How far beyond its statement timeout an answer of PostgreSQL may be; behind that, its host is gone."""
+
+IDLE_SECONDS = 55.0
+"""How long a snapshot may wait for its reader: less than the 60 s behind which PostgreSQL ends it."""
 
 
 class TooBusy(AirqError):
@@ -140,3 +144,19 @@ class Pool:
                 yield connection
         finally:
             self._exports.release()
+
+
+@contextmanager
+def waiting_for_reader() -> Iterator[None]:
+    """Hand on what a snapshot has given; nothing is asked of the database meanwhile.
+
+    Raises:
+        SessionExpired: that took longer than a snapshot may wait. What PostgreSQL says when it ends a
+            session that is asked nothing, the driver throws away, so that only the time tells.
+    """
+    began = time.monotonic()
+    try:
+        yield
+    finally:
+        if time.monotonic() - began > IDLE_SECONDS:
+            raise SessionExpired(f"a snapshot waited for its reader for more than {IDLE_SECONDS:g} s")

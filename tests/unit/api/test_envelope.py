@@ -8,7 +8,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from airq.api.envelope import LARGEST_HEADERS, LONGEST_TARGET, Envelope, served
 from airq.api.problems import KINDS, Problem, of_exception
-from airq.store.connections import DatabaseUnavailable, SchemaUnusable, StatementTimeout
+from airq.store.connections import DatabaseUnavailable, SchemaUnusable, SessionExpired, StatementTimeout
 from airq.store.pool import TooBusy
 from airq.telemetry.events import Event, RequestFailed, RequestFinished, Telemetry
 
@@ -97,6 +97,7 @@ def failing(error: Exception, *, begun: bool = False) -> Any:
         (DatabaseUnavailable("it is gone"), "database-unavailable", 1, 0),
         (StatementTimeout("too slow"), "query-too-slow", 0, 0),
         (SchemaUnusable("too old"), "schema-too-old", 0, 0),
+        (SessionExpired("waited"), "export-stalled", 0, 0),
         (TooBusy("all in use"), "too-busy", 0, 0),
         (ZeroDivisionError("secret"), "internal-error", 0, 1),
     ],
