@@ -56,7 +56,8 @@ async def run_service(settings: Settings, url: str) -> None:
 
     metrics = Metrics(__version__, read_store, time.time)
     telemetry = Telemetry(
-        log_observer(sys.stdout, settings.log_format, settings.log_requests), metrics.observer()
+        log_observer(sys.stdout, settings.log_format, settings.log_requests, metrics.count_lost_line),
+        metrics.observer(),
     )
     for name in settings.unknown:
         telemetry.emit(SettingUnknown(name))

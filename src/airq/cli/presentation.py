@@ -53,14 +53,14 @@ def written(output: IO[Any]) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        _discard(output)
+        discard(output)
         raise OutputClosed from None
     except OSError as error:
-        _discard(output)
+        discard(output)
         raise Unwritten(f"the output can't be written: {error.strerror or error}") from None
 
 
-def _discard(stream: IO[Any]) -> None:
+def discard(stream: IO[Any]) -> None:
     """Send what a stream still holds nowhere, so that it does not fail once more when it is closed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -106,7 +106,7 @@ def _tell(text: str) -> None:
     try:
         _err().print(text)
     except OSError:
-        _discard(sys.stderr)
+        discard(sys.stderr)
 
 
 def _print_json(content: object) -> None:

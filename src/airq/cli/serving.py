@@ -55,7 +55,14 @@ def serve(settings: Settings, files: tuple[str, ...], sample: bool, data_directo
             directory = shlex.quote(str(urls.data_directory))
             presentation.note(f"to add a file to it: airq load --data-directory {directory} FILE")
         presentation.note(f"serving {url_of(settings.host, settings.port)}/air_quality; Ctrl-C stops")
-        run(run_service(settings, urls.reader))
+        try:
+            run(run_service(settings, urls.reader))
+        finally:
+            try:
+                sys.stdout.flush()
+            except OSError:
+                # Lines that the log could not take don't make the service's end a failure.
+                presentation.discard(sys.stdout)
 
 
 @contextmanager

@@ -22,13 +22,18 @@ from airq.telemetry.events import (
 _COLORS = {"info": "green", "warning": "yellow", "error": "red"}
 
 
-def log_observer(stream: TextIO, form: str, requests: str) -> Observer:
+def log_observer(
+    stream: TextIO, form: str, requests: str, on_lost: Callable[[], None] = lambda: None
+) -> Observer:
     """Return an observer that writes each event as one line.
+
+    A line that can't be written costs nothing else: a reader that is gone or a full disk stops no service.
 
     Args:
         stream: where to.
         form: `json`, `text` or `auto` (text where the stream is a terminal).
         requests: which requests are written: `all`, `errors` (500 and above) or `none`.
+        on_lost: called for each line that can't be written.
     """
     text = form == "text" or (form == "auto" and stream.isatty())
     render: Callable[[dict[str, Any]], str] = _render_text if text else _render_json
@@ -51,8 +56,11 @@ def log_observer(stream: TextIO, form: str, requests: str) -> Observer:
         written = render(line)
         if text and not colored:
             written = click.unstyle(written)
-        stream.write(written + "\n")
-        stream.flush()
+        try:
+            stream.write(written + "\n")
+            stream.flush()
+        except OSError:
+            on_lost()
 
     return observe
 

@@ -146,6 +146,13 @@ class Metrics:
             registry=self.registry,
         )
         self._database.set(1)
+        self._lost_lines = Counter(
+            "airq_log_lines_lost", "Log lines that could not be written.", registry=self.registry
+        )
+
+    def count_lost_line(self) -> None:
+        """Count a log line that could not be written."""
+        self._lost_lines.inc()
 
     def observer(self) -> Observer:
         """Return the observer that counts events."""

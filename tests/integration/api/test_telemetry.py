@@ -1,18 +1,23 @@
 """What operators see: a line for each request, and metrics that stay few."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Database
+from tests.conftest import Database, airq_environment
 from tests.integration.api import listing
 from tests.integration.api.conftest import Serve, load
 from tests.integration.api.listing import Row
-from tests.integration.api.process import Api
+from tests.integration.api.process import START_SECONDS, Api
+from tests.ports import free_port
 
 
 def test_each_request_is_one_json_line_with_the_promised_fields(api: Api) -> None:
@@ -142,6 +147,59 @@ def test_people_get_lines_of_their_own_and_clients_can_not_forge_them(
     assert "\x1b" not in "".join(lines)
     with pytest.raises(json.JSONDecodeError):
         json.loads(requests[0])
+
+
+def test_logs_that_nobody_reads_cost_nothing_but_their_lines(database: Database) -> None:
+    port, metrics_port = free_port(), free_port()
+    settings = {
+        "AIRQ_PORT": str(port), "AIRQ_METRICS_PORT": str(metrics_port), "AIRQ_DRAIN_SECONDS": "1",
+        "AIRQ_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "",
+    }  # fmt: skip
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(
+        [sys.executable, "-m", "airq", "serve"],
+        env=airq_environment(database) | settings,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        os.close(writer)
+        api = Api(process, port, metrics_port)
+        try:
+            wait_until_answered(api)
+            for _ in range(3):
+                assert api.get("/pollutants").status == 200
+            deadline = time.monotonic() + 5
+            while requests_counted(api.metrics(), method="GET", route="/pollutants", status="200") < 3:
+                assert time.monotonic() < deadline, "requests are not counted"
+                time.sleep(0.02)
+            assert api.metrics()["airq_log_lines_lost_total"] > 3
+            process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + 5
+            while (answer := api.get("/readyz")).status != 503:
+                assert time.monotonic() < deadline
+            assert answer.kind == "draining"
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert "Traceback" not in said
+    assert "Exception" not in said
+
+
+def wait_until_answered(api: Api) -> None:
+    """Wait until a process answers whose log can't tell when it has started."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            api.get("/livez")
+        except ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        else:
+            return
 
 
 def test_operators_choose_which_requests_are_logged(serve: Serve, database: Database) -> None:

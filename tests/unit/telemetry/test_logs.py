@@ -1,5 +1,6 @@
 """Events as lines: JSON for machines, text for people."""
 
+import errno
 import io
 import json
 from dataclasses import fields, is_dataclass
@@ -96,6 +97,21 @@ def test_what_clients_send_neither_begins_a_line_nor_steers_a_terminal(stream: t
     assert not set("\r\x9b\x07\u2028\u202e") & set(attacked)
     assert r"\n00:00:00 all is well\r\x1b[2J\x9b2J\x07\u2028\u202eé" in attacked
     assert json.loads(written(finished(target=target)))["target"] == target
+
+
+class Full(io.StringIO):
+    """A stream that takes nothing any more."""
+
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_can_not_be_written_is_counted_and_costs_nothing_else() -> None:
+    lost: list[bool] = []
+    observe = log_observer(Full(), "json", "errors", lambda: lost.append(True))
+    for status in (200, 500, 500):
+        observe(finished(status=status))
+    assert len(lost) == 2
 
 
 def test_people_see_the_trace_of_a_fault_as_it_is() -> None:

@@ -48,6 +48,13 @@ def test_the_database_is_up_until_it_is_lost_and_again_when_it_is_found() -> Non
     assert samples(metrics)["airq_database_up"] == 1
 
 
+def test_log_lines_that_could_not_be_written_are_counted() -> None:
+    metrics = make()
+    assert samples(metrics)["airq_log_lines_lost_total"] == 0
+    metrics.count_lost_line()
+    assert samples(metrics)["airq_log_lines_lost_total"] == 1
+
+
 def test_the_state_of_pool_and_data_is_told() -> None:
     found = samples(
         make(StoreState(3, 2, 10, 400.0, 960, 10, {"loaded": 2, "refused": 1}, 700.0)),
