@@ -21,7 +21,22 @@ STORE_TIMEOUT_SECONDS = 3.0
 
 
 async def run_service(settings: Settings, url: str) -> None:
-    """Serve the API and its metrics until the process is asked to stop."""
+    """Serve the API and its metrics until the process is asked to stop.
+
+    Raises:
+        SystemExit: on the second signal, so that only clean-up of what would outlive the process, such
+            as a PostgreSQL of its own, is still done.
+    """
+    try:
+        await _run(settings, url)
+    except asyncio.CancelledError as hurry:
+        if not hurry.args:
+            # It came before `serve` listened to signals, and asyncio makes a KeyboardInterrupt of it.
+            raise
+        sys.exit(128 + hurry.args[0])
+
+
+async def _run(settings: Settings, url: str) -> None:
     loop = asyncio.get_running_loop()
     store = Measurements(url, settings.pool_size, settings.statement_timeout_seconds)
 

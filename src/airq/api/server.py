@@ -5,7 +5,6 @@ import errno
 import os
 import signal
 import socket
-import sys
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -78,14 +77,14 @@ def _from_here(host: str) -> str:
 async def serve(
     application: Envelope, service: Service, listener: Listener, on_started: Callable[[], None]
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+    """Serve until SIGTERM or SIGINT, then drain; a second signal cancels the task that serves.
 
     Readiness fails first, so that whoever sends requests looks elsewhere; the port closes when that
     has had its time; the requests that run by then finish.
 
     Raises:
-        SystemExit: on the second signal, so that only clean-up of what would outlive the process, such
-            as a PostgreSQL of its own, is still done. A third one does not wait for that either.
+        CancelledError: on the second signal, with its number, wherever the task is by then, also behind
+            this function. A third one does not wait for any clean-up.
     """
     loop = asyncio.get_running_loop()
     asked: asyncio.Future[str] = loop.create_future()
@@ -121,10 +120,7 @@ async def serve(
     if not asked.done():
         await serving
         raise ConfigurationError(f"the server on {url_of(listener.host, listener.port)} ended by itself")
-    try:
-        await _drain(application, service, listener, server, serving, asked.result())
-    except asyncio.CancelledError as hurry:
-        sys.exit(128 + hurry.args[0])
+    await _drain(application, service, listener, server, serving, asked.result())
 
 
 async def _drain(
