@@ -247,8 +247,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables; an empty one counts as left out.
 
     Raises:
-        ConfigurationError: variables have values that are not allowed, and the message names all of them;
-            or one is missing that another needs.
+        ConfigurationError: variables have values that are not allowed, alone or together, or one is missing
+            that another needs; the message names all of them.
     """
     declared = {f.metadata["name"]: f for f in fields(Settings) if f.metadata}
     values: dict[str, Any] = {}
@@ -264,9 +264,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             values[setting.name] = setting.metadata["parse"](text)
         except ValueError as error:
             faults.append(f"{name} is “{_shown(setting, text)}”; it must be {error}")
+    settings = Settings(**values, unknown=tuple(sorted(unknown)))
+    if settings.port == settings.metrics_port:
+        faults.append(f"AIRQ_PORT and AIRQ_METRICS_PORT are both {settings.port}; each must have its own")
     if faults:
         raise ConfigurationError("\n".join(faults))
-    settings = Settings(**values, unknown=tuple(sorted(unknown)))
     if settings.purge_url is not None and settings.purge_token is None:
         # A load would learn it from the caches, when it is committed.
         raise ConfigurationError(

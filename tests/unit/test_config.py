@@ -67,6 +67,15 @@ def test_all_faults_are_told_at_once() -> None:
     assert fault(AIRQ_PORT="x", AIRQ_LOG_FORMAT="y").count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "ports",
+    [{"AIRQ_PORT": "9464"}, {"AIRQ_METRICS_PORT": "8080"}, {"AIRQ_PORT": "99", "AIRQ_METRICS_PORT": "99"}],
+)
+def test_the_api_and_the_metrics_can_not_share_a_port(ports: dict[str, str]) -> None:
+    port = next(iter(ports.values()))
+    assert fault(**ports) == f"AIRQ_PORT and AIRQ_METRICS_PORT are both {port}; each must have its own"
+
+
 def test_variables_that_are_no_settings_are_remembered() -> None:
     assert read_settings({"AIRQ_PROT": "1", "AIRQ_A": "2"}).unknown == ("AIRQ_A", "AIRQ_PROT")
 
