@@ -146,16 +146,30 @@ async def _drain(
 
 
 async def _listening(listener: Listener, serving: "asyncio.Task[None]") -> None:
-    """Wait until the port answers."""
-    host = _from_here(listener.host)
+    """Wait until the port answers.
+
+    Raises:
+        ConfigurationError: the server has ended, or does not answer.
+    """
+    url = url_of(listener.host, listener.port)
     for _ in range(500):
+        answers = await _answers(_from_here(listener.host), listener.port)
         if serving.done():
-            await serving
-        with suppress(OSError):
-            _, writer = await asyncio.open_connection(host, listener.port)
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+            # Whoever answers is another program, which took the port after it was checked.
+            reason = str(serving.exception() or "it ended by itself").partition("\n")[0]
+            raise ConfigurationError(f"the server on {url} did not start: {reason}")
+        if answers:
             return
         await asyncio.sleep(0.02)
-    raise ConfigurationError(f"{url_of(listener.host, listener.port)} does not answer after 10 s")
+    raise ConfigurationError(f"{url} does not answer after 10 s")
+
+
+async def _answers(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
