@@ -95,11 +95,14 @@ class _StoreCollector(Collector):
             )
         if state.loads is not None:
             loads = CounterMetricFamily(
-                "airq_loads", "Loads and undos in the ledger by outcome.", labels=["outcome"]
+                "airq_loads", "Loads and undos in the ledger that have ended, by outcome.", labels=["outcome"]
             )
-            for outcome in ("loaded", "unchanged", "refused", "failed", "interrupted", "running"):
+            for outcome in ("loaded", "unchanged", "refused", "failed", "interrupted"):
                 loads.add_metric([outcome], state.loads.get(outcome, 0))
             yield loads
+            yield GaugeMetricFamily(
+                "airq_loads_running", "Loads and undos that are under way.", state.loads.get("running", 0)
+            )
 
 
 class Metrics:

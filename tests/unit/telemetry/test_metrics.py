@@ -57,7 +57,7 @@ def test_log_lines_that_could_not_be_written_are_counted() -> None:
 
 def test_the_state_of_pool_and_data_is_told() -> None:
     found = samples(
-        make(StoreState(3, 2, 10, 400.0, 960, 10, {"loaded": 2, "refused": 1}, 700.0)),
+        make(StoreState(3, 2, 10, 400.0, 960, 10, {"loaded": 2, "refused": 1, "running": 1}, 700.0)),
     )
     assert found['airq_pool_connections{state="idle"}'] == 2
     assert found['airq_pool_connections{state="used"}'] == 1
@@ -67,6 +67,9 @@ def test_the_state_of_pool_and_data_is_told() -> None:
     assert found['airq_loads_total{outcome="loaded"}'] == 2
     assert found['airq_loads_total{outcome="refused"}'] == 1
     assert found['airq_loads_total{outcome="failed"}'] == 0
+    # It falls when the load ends, and a counter never falls.
+    assert found["airq_loads_running"] == 1
+    assert 'airq_loads_total{outcome="running"}' not in found
     assert found["airq_last_load_timestamp_seconds"] == 700
     assert found['airq_info{version="1.2.3"}'] == 1
 
