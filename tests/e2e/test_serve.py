@@ -313,6 +313,26 @@ def test_a_port_that_is_taken_is_told_with_the_way_out(airq: Airq, variable: str
     assert "Traceback" not in done.err
 
 
+def test_with_a_database_url_the_embedded_server_is_not_even_imported(tmp_path: Path) -> None:
+    file = tmp_path / "any.csv"
+    file.write_text("timestamp,station,no2\n")
+    program = "import sys; sys.modules['airq.embedded'] = None; from airq.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "serve", "--load", str(file)],
+        env=airq_environment(None)
+        | {
+            "AIRQ_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere",
+            "AIRQ_PORT": str(free_port()),
+            "AIRQ_METRICS_PORT": str(free_port()),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, "can't be reached" in done.stderr) == (1, True), done.stderr
+
+
 def test_a_host_that_is_none_of_this_machine_is_told(airq: Airq) -> None:
     done = airq("serve", environment={"AIRQ_HOST": "192.0.2.1", "AIRQ_PORT": str(free_port())})
     assert done.status == 2

@@ -31,7 +31,6 @@ def serve(settings: Settings, files: tuple[str, ...], sample: bool, data_directo
       airq serve --load measurements.csv
       AIRQ_DATABASE_URL=postgresql://airq@db/airq airq serve
     """
-    from airq import embedded
     from airq.api.server import check_port, url_of
     from airq.ingest.sources import check_source
     from airq.service import run_service
@@ -45,7 +44,10 @@ def serve(settings: Settings, files: tuple[str, ...], sample: bool, data_directo
     default = None
     if files or sample:
         purposes.append("loader")
-        default = embedded.default_data_directory(files[0] if files else None)
+        if settings.url_of("reader") is None:
+            from airq import embedded
+
+            default = embedded.default_data_directory(files[0] if files else None)
     with database(settings, purposes, data_directory, default) as urls:
         with _with_sample(files, sample) as sources:
             status = load_all(settings, urls.loader, sources) if sources else 0
