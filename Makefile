@@ -43,14 +43,14 @@ test: $(VENV)/.develops ## run every test that needs no container engine (TESTS=
 
 .PHONY: lint
 lint: $(VENV)/.develops ## check style and types
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks deploy
+	$(BIN)/ruff format --check src tests benchmarks deploy
 	$(BIN)/mypy
 
 .PHONY: format
 format: $(VENV)/.develops ## lay the code out
-	$(BIN)/ruff check --fix-only --quiet src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix-only --quiet src tests benchmarks deploy
+	$(BIN)/ruff format src tests benchmarks deploy
 
 .PHONY: bench
 bench: $(VENV)/.measures ## measure speed and memory against peers, side by side (some ten minutes)
