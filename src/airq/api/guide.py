@@ -105,6 +105,12 @@ MEANINGS: dict[str, Meaning] = {
         "cookies of other services on the same host.",
         "Send fewer headers; none is needed here.",
     ),
+    "http-version-not-supported": Meaning(
+        "An export without `limit` was asked for in HTTP/1.0, where an answer that broke looks like a whole "
+        "one.",
+        "Use HTTP/1.1, and have proxies on the way use it (nginx: `proxy_http_version 1.1`). Or ask for "
+        "pages, with `limit`.",
+    ),
     "internal-error": Meaning(
         "A fault of the service, not of your request. It is in the service's log.",
         "Try again. If it stays, tell the publisher the `request_id`: it leads to the place in the log.",

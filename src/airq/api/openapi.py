@@ -39,7 +39,7 @@ def document() -> dict[str, Any]:
                 "Measurements by time and station, filtered, in pages (JSON) or whole (CSV, NDJSON).",
                 _listing(),
                 parameters=routes.LISTING,
-                problems=("unknown-station", "not-acceptable"),
+                problems=("unknown-station", "not-acceptable", "http-version-not-supported"),
             ),
             "/air_quality/latest": _get(
                 "listLatestMeasurements",

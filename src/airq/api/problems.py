@@ -61,6 +61,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "not-acceptable": (406, "No acceptable format"),
     "uri-too-long": (414, "URI too long"),
     "headers-too-large": (431, "Request headers too large"),
+    "http-version-not-supported": (505, "HTTP version not supported"),
     "internal-error": (500, "Internal error"),
     "database-unavailable": (503, "Database unavailable"),
     "query-too-slow": (503, "Query took too long"),

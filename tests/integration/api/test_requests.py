@@ -1,5 +1,6 @@
 """What a client may ask and how, and what it is told when it asks wrongly."""
 
+import json
 from typing import Any
 from urllib.parse import quote
 
@@ -175,10 +176,22 @@ def test_a_target_beyond_8_kib_is_refused(api: Api, length: int) -> None:
     check_problem(api.get(target + "a" * (8192 - len(target))), 404, "unknown-station")
 
 
-def test_headers_beyond_16_kib_are_refused(api: Api) -> None:
-    problem = check_problem(api.get("/livez", {"X-Long": "a" * 16_500}), 431, "headers-too-large")
+def test_headers_beyond_32_kib_are_refused(api: Api) -> None:
+    problem = check_problem(api.get("/livez", {"X-Long": "a" * 33_000}), 431, "headers-too-large")
     assert "32768" in problem["detail"]
-    assert api.get("/livez", {"X-Long": "a" * 16_000}).status == 200
+    assert api.get("/livez", {"X-Long": "a" * 32_000}).status == 200
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_an_export_is_not_served_where_nobody_could_see_it_break(api: Api, form: str) -> None:
+    def ask(method: str, query: str) -> bytes:
+        return api.raw(f"{method} /air_quality?format={form}{query} HTTP/1.0\r\n\r\n".encode())
+
+    head, _, body = ask("GET", "").partition(b"\r\n\r\n")
+    assert head.split()[1] == b"505"
+    assert json.loads(body)["type"] == "/docs#http-version-not-supported"
+    assert ask("GET", "&limit=1").split()[1] == b"200"
+    assert ask("HEAD", "").split()[1] == b"200"
 
 
 @pytest.mark.parametrize(
