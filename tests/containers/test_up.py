@@ -1,9 +1,11 @@
 """Brought up from nothing, the service serves the CSV, keeps it, and loads only what is new."""
 
 import time
+from dataclasses import replace
 
 from tests.containers import csv_files
 from tests.containers.service import Service, eventually
+from tests.ports import free_port
 
 COLD_START_SECONDS = 30.0
 STALE_SECONDS = 10.0
@@ -23,6 +25,23 @@ def test_from_nothing_the_service_answers_within_30_seconds(compose_project: Ser
     assert compose_project.measurements() == csv_files.read(compose_project.csv)
     [entry] = compose_project.loads()
     assert (entry["outcome"], entry["inserted"]) == ("loaded", len(csv_files.read(compose_project.csv)))
+
+
+def test_up_builds_what_is_not_there(compose_project: Service) -> None:
+    """Each image once: several services run the API's, and built side by side its name would be taken."""
+    tag = "built-by-up"
+    names = [f"airq-{image}:{tag}" for image in ("api", "cache", "database")]
+    other = replace(
+        compose_project, name=f"{compose_project.name}-built", port=free_port(), settings={"AIRQ_TAG": tag}
+    )
+    try:
+        other.compose("up", "--detach", "--wait", timeout_seconds=900)
+        assert other.get(EVERYTHING).status == 200
+        for name in names:
+            other.engine.docker("image", "inspect", name)
+    finally:
+        other.down("--volumes")
+        other.engine.docker("image", "rm", *names, check=False)
 
 
 def test_the_service_serves_what_the_csv_holds_and_the_second_answer_is_a_hit(service: Service) -> None:
