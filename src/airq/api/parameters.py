@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -66,9 +66,9 @@ def _read_pollutant(text: str) -> str:
 
 # Who draws the newest hours asks with the same times again.
 @lru_cache(maxsize=4096)
-def _read_instant(text: str) -> int:
+def _read_instant(text: str, *, ends_range: bool = False) -> int:
     try:
-        return parse_instant(_LOST_PLUS.sub(r"\1+", text), date_alone=True)
+        return parse_instant(_LOST_PLUS.sub(r"\1+", text), date_alone=True, ends_range=ends_range)
     except UnreadableInstant as error:
         raise Unreadable(str(error)) from None
 
@@ -110,7 +110,7 @@ FROM = Parameter(
     _INSTANT_SCHEMA, "2016-10-01T00:00:00Z",
 )  # fmt: skip
 TO = Parameter(
-    "to", _read_instant, _INSTANT_ALLOWED, "Only measurements before this time.",
+    "to", partial(_read_instant, ends_range=True), _INSTANT_ALLOWED, "Only measurements before this time.",
     _INSTANT_SCHEMA, "2016-10-02T00:00:00Z",
 )  # fmt: skip
 ORDER = Parameter(

@@ -100,7 +100,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 async def air_quality(request: Request) -> Response:
     """Answer a listing of measurements."""
     service = _service(request)
-    query = _read_query(request)
+    query = read_query(request)
     if query.limit is None:
         return await _answer_export(request, service, query)
     path = "/air_quality"
@@ -171,15 +171,11 @@ def _listing(
     if page.more:
         following = query.behind(page.rows.times[-1], page.rows.stations[-1])
         links["next"] = address = _link(path, following.canonical())
-        if len(address) > LONGEST_LINK:
-            raise Problem(
-                "uri-too-long",
-                f"The link to the next page would have {len(address)} bytes; {LONGEST_LINK} are served. "
-                "Ask for fewer stations at a time.",
-            )
+        _check_link(address, "the next page")
         headers["link"] = f'<{address}>; rel="next"'
     served(request.scope).rows = len(page.rows)
     if query.format == "json":
+        _check_link(_link(path, canonical), "this answer")
         body = render_page(query, page.rows, links, limit)
     else:
         head = render_head(query.format, query.pollutants)
@@ -252,7 +248,13 @@ async def root(request: Request) -> Response:
     return RedirectResponse("/docs", status_code=302, headers=dict(caching.NOT_STORED))
 
 
-def _read_query(request: Request) -> Query:
+def read_query(request: Request) -> Query:
+    """Return the listing that a request asks for.
+
+    Raises:
+        Problem: a parameter is unknown or repeated, has a value that is not allowed, or a cursor that belongs
+            to other filters; or the `Accept` header names no format that is offered.
+    """
     values = read_parameters(request.scope["query_string"], LISTING)
 
     def one(parameter: Parameter, default: Any) -> Any:
@@ -339,6 +341,16 @@ def _named(form: Format) -> dict[str, str]:
 
 def _link(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
+
+
+def _check_link(link: str, target: str) -> None:
+    """Refuse to give a link that is too long to be served, as one can be where the request encoded less."""
+    if len(link) > LONGEST_LINK:
+        raise Problem(
+            "uri-too-long",
+            f"The link to {target} would have {len(link)} bytes; {LONGEST_LINK} are served. "
+            "Ask for fewer stations at a time.",
+        )
 
 
 def _station(station: Station) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EARLIEST_YEAR, LATEST_YEAR = 1900, 2100
-"""Years outside of this range are typing errors, and each would cost a partition."""
+EARLIEST, END = -2_208_988_800_000, 4_102_444_800_000
+"""1900-01-01T00:00:00Z and 2100-01-01T00:00:00Z: times outside of the years between are typing errors, and
+each would cost a partition. It is UTC that counts, because times are stored, written and asked for so."""
 
 INSTANT_FORM = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d|\d{4}/\d\d/\d\d)"
@@ -20,6 +21,7 @@ INSTANT_FORM = re.compile(
 )
 """What a time looks like; whether there is such a time is for `parse_instant` to say."""
 
+_OTHER_YEAR = "the year, in UTC, is outside of 1900 to 2099"
 _MILLISECOND = timedelta(milliseconds=1)
 _TIME_OF_DAY = re.compile(r"\d\d?[:.]\d\d(?:[:.]\d\d)?(?: ?[AP]M)?", re.ASCII | re.IGNORECASE)
 _YEAR_NOT_FIRST = re.compile(r"\d\d?[-/.]\d\d?[-/.]\d{2,4}\b.*", re.ASCII)
@@ -30,7 +32,9 @@ class UnreadableInstant(ValueError):
     """A text is not a point in time in one of the forms that airq reads."""
 
 
-def parse_instant(text: str, timezone: tzinfo = UTC, *, date_alone: bool = False) -> int:
+def parse_instant(
+    text: str, timezone: tzinfo = UTC, *, date_alone: bool = False, ends_range: bool = False
+) -> int:
     """Read a time of ISO 8601's form (or with `/` in the date, or a space for the `T`).
 
     Args:
@@ -38,13 +42,14 @@ def parse_instant(text: str, timezone: tzinfo = UTC, *, date_alone: bool = False
             end of its day, as in ISO 8601.
         timezone: where a time without a zone was read.
         date_alone: also take `2016-10-01`, which means its midnight.
+        ends_range: also take the first moment behind the last year, because a range does not hold its end.
 
     Returns:
         Milliseconds since 1970-01-01T00:00:00Z; finer digits are cut off.
 
     Raises:
-        UnreadableInstant: the text has another form, names a time that does not exist, or, in a
-            zone with summer time, one that happened twice.
+        UnreadableInstant: the text has another form, names a time that does not exist, one outside of the
+            years that airq keeps, or, in a zone with summer time, one that happened twice.
     """
     text = text.strip()
     form = INSTANT_FORM.fullmatch(text)
@@ -58,8 +63,9 @@ def parse_instant(text: str, timezone: tzinfo = UTC, *, date_alone: bool = False
         day = date.fromisoformat(form["date"].replace("/", "-"))
     except ValueError:
         raise UnreadableInstant("no such day in the calendar") from None
-    if not EARLIEST_YEAR <= day.year < LATEST_YEAR:
-        raise UnreadableInstant(f"the year is outside of {EARLIEST_YEAR} to {LATEST_YEAR - 1}")
+    # A time's offset may lead into the neighboring year; farther off, the calendar itself may end.
+    if not 1899 <= day.year <= 2100:
+        raise UnreadableInstant(_OTHER_YEAR)
     try:
         hour, minute, second = (int(part) for part in f"{clock}:00".split(":")[:3])
         local = datetime.combine(day, time() if ends_day else time(hour, minute, second))
@@ -71,7 +77,10 @@ def parse_instant(text: str, timezone: tzinfo = UTC, *, date_alone: bool = False
         raise UnreadableInstant(reason) from None
     local += timedelta(days=ends_day)
     offset = parse_offset(form["zone"]) if form["zone"] else local_offset(local, timezone)
-    return (local.replace(tzinfo=UTC) - offset - EPOCH) // _MILLISECOND + milliseconds
+    instant = (local.replace(tzinfo=UTC) - offset - EPOCH) // _MILLISECOND + milliseconds
+    if not EARLIEST <= instant < END + ends_range:
+        raise UnreadableInstant(_OTHER_YEAR)
+    return instant
 
 
 def _what_instead(text: str, form: re.Match[str] | None) -> str:

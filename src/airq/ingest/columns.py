@@ -15,10 +15,10 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from airq.domain.instants import (
-    EARLIEST_YEAR,
+    EARLIEST,
+    END,
     EPOCH,
     INSTANT_FORM,
-    LATEST_YEAR,
     UnreadableInstant,
     local_offset,
     parse_instant,
@@ -201,7 +201,7 @@ def _parse_alike_instants(cells: Bytes, form: re.Match[str], timezone: tzinfo) -
     second = number(12, 2)
     millisecond = number(14, 3) * 10 ** (3 - len(digits[14:17]))
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    sure &= (year >= EARLIEST_YEAR) & (year < LATEST_YEAR) & (month >= 1) & (month <= 12)
+    sure &= (month >= 1) & (month <= 12)
     sure &= (day >= 1) & (day <= _DAYS_IN_MONTH[(month - 1) % 12] + (leap & (month == 2)))
     sure &= (hour < 24) & (minute < 60) & (second < 60)
     months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
@@ -209,29 +209,35 @@ def _parse_alike_instants(cells: Bytes, form: re.Match[str], timezone: tzinfo) -
     local = ((days * 24 + hour) * 60 + minute) * 60_000 + second * 1000 + millisecond
     if form["zone"]:
         try:
-            return local - _milliseconds(parse_offset(form["zone"])), sure
+            instants = local - _milliseconds(parse_offset(form["zone"]))
         except UnreadableInstant:
             return local, np.zeros(len(cells), np.bool_)
-    if timezone is UTC:
-        return local, sure
-    # A zone's offset is looked up once a day; on the days when it changes it depends on the hour.
-    days, places = np.unique(np.where(sure, days, 0), return_inverse=True)
-    offsets = [_offset_all_day(int(day), timezone) for day in days]
-    changes = np.array([offset is None for offset in offsets], np.bool_)
-    ahead = np.array([offset or 0 for offset in offsets], np.int64)
-    return local - ahead[places], sure & ~changes[places]
+    elif timezone is UTC:
+        instants = local
+    else:
+        # A zone's offset is looked up once a day; on the days when it changes it depends on the hour.
+        days, places = np.unique(np.where(sure, days, 0), return_inverse=True)
+        offsets = [_offset_all_day(int(day), timezone) for day in days]
+        changes = np.array([offset is None for offset in offsets], np.bool_)
+        ahead = np.array([offset or 0 for offset in offsets], np.int64)
+        instants = local - ahead[places]
+        sure &= ~changes[places]
+    return instants, sure & (instants >= EARLIEST) & (instants < END)
 
 
 @lru_cache(maxsize=4096)
 def _offset_all_day(day: int, timezone: tzinfo) -> int | None:
-    """Return by how many milliseconds a zone is ahead of UTC on a day, or None if that changes."""
-    midnight = EPOCH.replace(tzinfo=None) + timedelta(days=day)
+    """Return by how many milliseconds a zone is ahead of UTC on a day, or None if that changes.
+
+    None, too, for a day at the ends of the calendar, where no zone is known and no time is taken.
+    """
     try:
+        midnight = EPOCH.replace(tzinfo=None) + timedelta(days=day)
         offset = local_offset(midnight, timezone)
         # No zone's clocks change twice within a day.
         if offset == local_offset(midnight + timedelta(days=1), timezone):
             return _milliseconds(offset)
-    except UnreadableInstant:
+    except (UnreadableInstant, OverflowError):
         pass
     return None
 

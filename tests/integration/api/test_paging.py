@@ -188,10 +188,15 @@ def test_a_link_that_could_not_be_followed_is_not_given(
     with serve(database) as api:
         # Parentheses may stand in a query as they are, and take three bytes each in a canonical link.
         query = "&".join(f"station={station}" for station in stations[:90])
-        answer = api.get(f"/air_quality?{query}&limit=10")
-        assert (answer.status, answer.kind) == (414, "uri-too-long")
-        assert "fewer stations" in answer.json()["detail"]
-        assert api.get(f"/air_quality?{query}").json()["meta"]["count"] == 90
+        for options, target in (
+            ("", "this answer"), ("&limit=10", "the next page"), ("&limit=10&format=csv", "the next page")
+        ):  # fmt: skip
+            answer = api.get(f"/air_quality?{query}{options}")
+            assert (answer.status, answer.kind) == (414, "uri-too-long")
+            assert answer.json()["detail"].startswith(f"The link to {target} would have ")
+            assert "fewer stations" in answer.json()["detail"]
+        # Where no link is given, none is missing.
+        assert api.get(f"/air_quality?{query}&format=csv&limit=90").body.count(b"\r\n") == 91
 
 
 def test_stations_that_came_since_are_not_missed_behind_a_cursor(

@@ -56,7 +56,9 @@ def check_problem(answer: Answer, status: int, kind: str) -> dict[str, Any]:
         ("from=2016-02-30", "invalid-parameter", "from", "2016-02-30"),
         ("from=2016-10-01T25:00:00Z", "invalid-parameter", "from", "2016-10-01T25:00:00Z"),
         ("from=1899-12-31", "invalid-parameter", "from", "1899-12-31"),
-        ("to=2100-01-01", "invalid-parameter", "to", "2100-01-01"),
+        ("from=1900-01-01T00:00:00%2B14:00", "invalid-parameter", "from", "1900-01-01T00:00:00+14:00"),
+        ("from=2099-12-31T24:00", "invalid-parameter", "from", "2099-12-31T24:00"),
+        ("to=2100-01-02", "invalid-parameter", "to", "2100-01-02"),
         ("to=", "invalid-parameter", "to", ""),
         ("to=1475280000", "invalid-parameter", "to", "1475280000"),
         ("from=2016-10-02&to=2016-10-01", "invalid-parameter", "to", "2016-10-01T00:00:00.000Z"),
@@ -124,6 +126,13 @@ def test_latest_takes_no_range(api: Api) -> None:
 def test_a_time_is_understood_in_any_common_spelling(api: Api, spelling: str) -> None:
     links = api.get(f"/air_quality?from={spelling}").json()["links"]
     assert links["self"] == "/air_quality?from=2016-03-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize("bound", ["to=2099-12-31T24:00", "from=1899-12-31T23:00-01:00"])
+def test_links_at_the_ends_of_the_years_can_be_followed(api: Api, bound: str) -> None:
+    links = api.get(f"/air_quality?{bound}&limit=1").json()["links"]
+    assert api.get(links["self"]).json()["links"] == links
+    assert api.get(links["next"]).status == 200
 
 
 @pytest.mark.parametrize("path", ["/air_quality?station=", "/air_quality/latest?station=", "/stations/"])

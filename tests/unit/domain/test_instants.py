@@ -4,10 +4,12 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airq.domain.instants import (
+    EARLIEST,
+    END,
     EPOCH,
     UnreadableInstant,
     format_instant,
@@ -22,6 +24,9 @@ from airq.domain.instants import (
 MADRID = ZoneInfo("Europe/Madrid")
 OCTOBER = 1475280000000
 """2016-10-01T00:00:00Z, as `date -u -d 2016-10-01 +%s000` says."""
+
+DAY = 86_400_000
+OTHER_YEAR = "the year, in UTC, is outside of 1900 to 2099"
 
 MILLISECONDS = st.integers(-2208988800000, 4102444799999)
 """From 1900 to 2099."""
@@ -48,6 +53,8 @@ MILLISECONDS = st.integers(-2208988800000, 4102444799999)
         ("1969-12-31T23:59:59.999Z", -1),
         ("1900-01-01T00:00Z", -2208988800000),
         ("2099-12-31T23:59:59.999Z", 4102444799999),
+        ("1899-12-31T23:59-00:01", -2208988800000),
+        ("2100-01-01T14:59:59.999+15:00", 4102444799999),
         ("2024-02-29 00:00", 1709164800000),
     ],
 )
@@ -70,10 +77,14 @@ def test_a_time_of_any_usual_spelling_is_read(text: str, expected: int) -> None:
         ("2016-10-0١ 00:00", "not a time of the form"),
         ("2016-02-30 00:00", "no such day in the calendar"),
         ("0000-01-01 00:00", "no such day in the calendar"),
-        ("1899-12-31 23:59:59.999", "the year is outside of 1900 to 2099"),
-        ("2100-01-01 00:00", "the year is outside of 1900 to 2099"),
-        ("0001-01-01 00:00+15:00", "the year is outside of 1900 to 2099"),
-        ("9999-12-31 24:00-15:00", "the year is outside of 1900 to 2099"),
+        ("1899-12-31 23:59:59.999", OTHER_YEAR),
+        ("1900-01-01 00:00+00:01", OTHER_YEAR),
+        ("1900-01-01 13:59:59.999+14:00", OTHER_YEAR),
+        ("2099-12-31 23:59-00:01", OTHER_YEAR),
+        ("2099-12-31 24:00", OTHER_YEAR),
+        ("2100-01-01 00:00", OTHER_YEAR),
+        ("0001-01-01 00:00+15:00", OTHER_YEAR),
+        ("9999-12-31 24:00-15:00", OTHER_YEAR),
         ("2016-10-01 24:00:00.001", "no such time of day"),
         ("2016-10-01 24:01", "no such time of day"),
         ("2016-10-01 12:60", "no such time of day"),
@@ -122,11 +133,34 @@ def test_a_time_that_was_written_is_read_as_it_was(milliseconds: int) -> None:
 @settings(deadline=None)
 @given(MILLISECONDS, st.integers(-15 * 60, 15 * 60))
 def test_a_time_is_the_same_whatever_its_offset(milliseconds: int, minutes: int) -> None:
+    assert parse_instant(spelled(milliseconds, minutes)) == milliseconds
+
+
+def spelled(milliseconds: int, minutes: int) -> str:
+    """Write a time with an offset."""
     local = to_datetime(milliseconds) + timedelta(minutes=minutes)
-    if 1900 <= local.year < 2100:
-        hours, rest = divmod(abs(minutes), 60)
-        offset = f"{'-' if minutes < 0 else '+'}{hours:02d}:{rest:02d}"
-        assert parse_instant(f"{local:%Y-%m-%dT%H:%M:%S.%f}{offset}") == milliseconds
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{local:%Y-%m-%dT%H:%M:%S.%f}{'-' if minutes < 0 else '+'}{hours:02d}:{rest:02d}"
+
+
+@settings(deadline=None)
+@given(st.sampled_from([EARLIEST, END]), st.integers(-DAY, DAY), st.integers(-15 * 60, 15 * 60))
+@example(END, 0, 0)
+@example(EARLIEST, -1, -15 * 60)
+def test_it_is_utc_that_tells_whether_a_time_is_within_the_years(bound: int, off: int, minutes: int) -> None:
+    text = spelled(bound + off, minutes)
+    if EARLIEST <= bound + off < END:
+        assert parse_instant(text) == bound + off
+    else:
+        with pytest.raises(UnreadableInstant, match=OTHER_YEAR):
+            parse_instant(text)
+
+
+def test_a_range_may_end_behind_the_last_year_and_no_later() -> None:
+    for text in ("2100-01-01", "2099-12-31T24:00", "2099-12-31T19:00-05:00", "2100-01-01T00:00:00.0009Z"):
+        assert parse_instant(text, date_alone=True, ends_range=True) == END
+    with pytest.raises(UnreadableInstant, match=OTHER_YEAR):
+        parse_instant("2100-01-01T00:00:00.001Z", ends_range=True)
 
 
 @settings(deadline=None)

@@ -144,6 +144,8 @@ ZONES: list[tzinfo] = [
 ]
 MOMENTS = st.one_of(
     st.datetimes(datetime(1890, 1, 1), datetime(2109, 12, 31)),  # noqa: DTZ001 local times
+    st.datetimes(datetime(1899, 12, 31), datetime(1900, 1, 2)),  # noqa: DTZ001
+    st.datetimes(datetime(2099, 12, 31), datetime(2100, 1, 2)),  # noqa: DTZ001
     st.datetimes(datetime(2011, 12, 28), datetime(2012, 1, 2)),  # noqa: DTZ001
     st.datetimes(datetime(2016, 10, 29, 22), datetime(2016, 10, 30, 5)),  # noqa: DTZ001
     st.datetimes(datetime(2016, 3, 12, 22), datetime(2016, 3, 27, 5)),  # noqa: DTZ001
@@ -161,6 +163,7 @@ NASTY_SPELLINGS = [
     "2016-00-01 00:00:00", "2016-01-00 00:00:00", "2016-01-32 00:00:00",
     "2016-10-01 24:00:00", "2016-10-01 24:00:01",
     "2016-12-31 23:59:60", "2016-10-01 23:60:00", "0001-01-01 00:00:00", "9999-12-31 24:00:00",
+    "0000-01-01 00:00:00", "0001-01-01 00:00:00+15:00", "9999-12-31 23:59:59", "9999-12-31 23:59:59-15:00",
     "1899-12-31 23:59:59", "2099-12-31 24:00:00", "2016-10-01_00:00:00", "2016-10-01 0a:00:00",
     "2016-10-0١ 00:00", " 2016-10-01 00:00:00", "2016-10-01 00:00:00 ", "2016-10-01 00:00:0:",
     "2016-10-01 00:00:00.1234567890", "2016-10-01 00:00:00.", "20161001T000000Z", "é" * 19,
@@ -230,6 +233,7 @@ def test_every_hour_of_the_days_around_a_change_of_clocks_is_read_as_each_cell_i
 ) -> None:
     starts = [datetime(2016, 3, 26), datetime(2016, 10, 29), datetime(2011, 12, 29)]  # noqa: DTZ001
     starts += [datetime(2016, 4, 2), datetime(2016, 3, 12), datetime(2016, 11, 5)]  # noqa: DTZ001
+    starts += [datetime(1899, 12, 31), datetime(2099, 12, 31)]  # noqa: DTZ001 the first and the last ones
     cells = [
         f"{start + timedelta(minutes=15 * quarter):%Y-%m-%d %H:%M:%S}"
         for start in starts

@@ -168,7 +168,7 @@ def read_file(data: bytes, directory: Path) -> Reading:
 NOT_TIME = "not a time of the form 2016-10-01T00:00:00.000Z"
 NO_DAY = "no such day in the calendar"
 NO_TIME_OF_DAY = "no such time of day; it goes from 00:00:00 to 23:59:59, or 24:00 as a day's end"
-OTHER_YEAR = "the year is outside of 1900 to 2099"
+OTHER_YEAR = "the year, in UTC, is outside of 1900 to 2099"
 YEAR_FIRST = "which is the day and which the month? write the year first, as in 2016-10-01 18:00:00"
 NO_NUMBER = "not a number; leave a missing value empty, or name its mark with --missing"
 INFINITE = "infinite; a finite number or an empty cell is needed"
@@ -193,6 +193,8 @@ TIMES = {
     "2016-12-31 23:59:60": "a leap second, which airq can't keep; write the second before or after it",
     "0001-01-01 00:00:00": OTHER_YEAR,
     "9999-12-31 24:00:00": OTHER_YEAR,
+    "1900-01-01 00:00:00+14:00": OTHER_YEAR,
+    "2099-12-31 24:00": OTHER_YEAR,
     "2016-10-01 00:00:00+99:00": "no such zone offset: +99:00",
 }
 
