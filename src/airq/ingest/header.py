@@ -73,7 +73,7 @@ def parse_header(line: str) -> Header:
     separator, names = _split(line)
     spellings = [_spelling(name) for name in names]
     time = _first(TIME_SPELLINGS, spellings, names)
-    station = _first(STATION_SPELLINGS, spellings, names)
+    station = _first(_station_spellings(spellings), spellings, names)
     pollutants = _find_pollutants(names, spellings)
     if time is None or station is None or not pollutants:
         found = _excerpt(", ".join(name or "(no name)" for name in names))
@@ -122,6 +122,14 @@ def _spelling(name: str) -> str:
 def _has_meaning(name: str) -> bool:
     spelling = _spelling(name)
     return spelling in TIME_SPELLINGS or spelling in STATION_SPELLINGS or _find_pollutant(name) is not None
+
+
+def _station_spellings(spellings: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the station's column, the preferred ones first."""
+    if not {"type", "dateobserved"} & set(spellings):
+        return STATION_SPELLINGS
+    # An entity of FIWARE's data models is known by its id, and its location is a geometry.
+    return (*(spelling for spelling in STATION_SPELLINGS if spelling != "location"), "location")
 
 
 def _first(known: Sequence[str], spellings: Sequence[str], names: Sequence[str]) -> int | None:

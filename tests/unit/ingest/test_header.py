@@ -146,6 +146,27 @@ def test_a_file_of_sensor_community_loads() -> None:
     assert reading.extra[:2] == ("sensor_type", "location")
 
 
+FIWARE = b"""\
+id,type,dateObserved,NO2,CO,address,location
+Madrid-28079004,AirQualityObserved,2016-03-15T11:00:00Z,45,0.5,"{""addressCountry"":""ES""}",\
+"{""type"":""Point"",""coordinates"":[-3.712247222,40.423852777]}"
+"""
+
+
+@pytest.mark.parametrize("without", [b"nothing", b"type,", b"Observed"])
+def test_a_file_of_a_fiware_data_model_loads(without: bytes) -> None:
+    other = {b"type,": b"kind,"}.get(without, b"")
+    reading = read(FIWARE.replace(without, other, 1))
+    assert reading.measurements() == [("Madrid-28079004", 1458039600000, {"no2": bits(45), "co": bits(0.5)})]
+    assert "location" in reading.extra
+
+
+def test_a_location_is_the_station_where_nothing_says_otherwise() -> None:
+    assert named(parse_header("id,location,time,o3"))["station"] == "location"
+    assert named(parse_header("type,location,time,o3"))["station"] == "location"
+    assert named(parse_header("id,type,station_name,time,o3"))["station"] == "station_name"
+
+
 @pytest.mark.parametrize(
     "line",
     [
