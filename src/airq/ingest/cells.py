@@ -3,6 +3,7 @@
 import math
 import re
 import unicodedata
+from itertools import pairwise
 
 LONGEST_STATION = 200
 """Characters in a station's name; longer ones are a shifted column or garbage."""
@@ -40,13 +41,30 @@ def parse_station(text: str) -> str:
     """Read a station's name, without the blanks around it.
 
     Raises:
-        CellError: it is empty, too long or holds control characters.
+        CellError: it is empty, too long, a JSON object, a step in a path, or has an invisible character.
     """
     text = text.strip()
     if not text:
         raise CellError("empty; every measurement needs its station")
     if len(text) > LONGEST_STATION:
         raise CellError(f"{len(text)} characters; a station's name has at most {LONGEST_STATION}")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise CellError("control characters in a station's name")
+    if text.startswith("{"):
+        raise CellError("an object, such as a geometry; the station's name is needed")
+    if text in (".", ".."):
+        raise CellError("a step in a path, so that links to a station of this name would lead elsewhere")
+    # Most names are done with here: no printable character is invisible.
+    if not text.isprintable():
+        for before, character in pairwise(f" {text}"):
+            if _is_invisible(character, before):
+                raise CellError(
+                    f"an invisible character, U+{ord(character):04X}, in a station's name; take it out"
+                )
     return text
+
+
+def _is_invisible(character: str, before: str) -> bool:
+    """Tell whether a character can't be seen, so that with and without it a name looks the same."""
+    if character in "\u200c\u200d":
+        # These join or part the letters of scripts such as Persian and Sinhala, where they can be seen.
+        return before.isascii()
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -173,6 +173,7 @@ YEAR_FIRST = "which is the day and which the month? write the year first, as in 
 NO_NUMBER = "not a number; leave a missing value empty, or name its mark with --missing"
 INFINITE = "infinite; a finite number or an empty cell is needed"
 OVERLONG = "the line has more than 65,536 bytes; no measurement has"
+STEP = "a step in a path, so that links to a station of this name would lead elsewhere"
 QUOTES = "a quoted field does not end on its line, or goes on behind its closing quote"
 
 TIMES = {
@@ -341,9 +342,49 @@ DAMAGES = {
         b"2016-10-01 00:00:00, ,1,2\n",
         [(3, "id_entity", " ", "empty; every measurement needs its station")],
     ),
-    "control characters in a station": Damage(
-        b"2016-10-01 00:00:00,a\x07,1,2\n",
-        [(3, "id_entity", "a\x07", "control characters in a station's name")],
+    **{
+        f"U+{code} in a station": Damage(
+            f"2016-10-01 00:00:00,a{chr(int(code, 16))}b,1,2\n".encode(),
+            [
+                (
+                    3, "id_entity", f"a{chr(int(code, 16))}b",
+                    f"an invisible character, U+{code}, in a station's name; take it out",
+                )
+            ],
+        )
+        for code in ("0007", "001B", "0085", "00AD", "200B", "200D", "202E", "2028", "2066", "FEFF", "E0001")
+    },
+    "a byte order mark before a station": Damage(
+        "2016-10-01 00:00:00,\ufeffa,1,2\n".encode(),
+        [
+            (
+                3, "id_entity", "\ufeffa",
+                "an invisible character, U+FEFF, in a station's name; take it out",
+            )
+        ],
+    ),
+    "stations in scripts whose letters are joined and parted": Damage(
+        "2016-10-01 00:00:00,\u0dc1\u0dca\u200d\u0dbb\u0dd3,1,2\n"
+        "2016-10-01 00:00:00,\u0645\u06cc\u200c\u062f\u0627\u0646,1,2\n".encode(),
+        [],
+        good=2,
+    ),
+    "stations that are steps in a path": Damage(
+        b"2016-10-01 00:00:00,.,1,2\n2016-10-01 00:00:00, .. ,1,2\n2016-10-01 00:00:00,...,1,2\n",
+        [
+            (line, "id_entity", name, STEP)
+            for line, name in ((3, "."), (4, " .. "))
+        ],
+        good=1,
+    ),
+    "a geometry for a station": Damage(
+        b'2016-10-01 00:00:00,"{""type"":""Point"",""coordinates"":[-3.7,40.4]}",1,2\n',
+        [
+            (
+                3, "id_entity", '{"type":"Point","coordinates":[-3.7,40.4]}',
+                "an object, such as a geometry; the station's name is needed",
+            )
+        ],
     ),
     "station of 300 characters": Damage(
         b"2016-10-01 00:00:00," + b"x" * 300 + b",1,2\n",

@@ -22,9 +22,16 @@ from airq.ingest.lines import LONGEST_LINE
 from airq.ingest.reader import Reader, shorten
 from tests.unit.ingest.reading import HEADER, ROW, THOROUGH, Reading, bits, read
 
-STATIONS = st.text(
-    st.one_of(st.sampled_from(" ,;\"'\té"), st.characters(exclude_categories=["Cc", "Cs"])), max_size=12
-).map(lambda name: name.replace("\t", " ").strip() or "aq_salvia")
+STATIONS = (
+    st.text(
+        st.one_of(
+            st.sampled_from(" ,;\"'\té"), st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
+        ),
+        max_size=12,
+    )
+    .map(lambda name: name.replace("\t", " ").strip() or "aq_salvia")
+    .filter(lambda name: not name.startswith("{") and name not in (".", ".."))
+)
 VALUES = st.one_of(
     st.none(),
     st.floats(allow_nan=False, allow_infinity=False).filter(lambda v: v not in (-999, -200)),
