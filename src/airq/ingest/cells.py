@@ -10,6 +10,7 @@ LONGEST_STATION = 200
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d*)?|(?:[. ]\d{3})+(?:,\d*)?)", re.ASCII)
 
 
 class CellError(ValueError):
@@ -26,6 +27,10 @@ def parse_number(text: str) -> float | None:
     if not text:
         return None
     if not _NUMBER.fullmatch(text):
+        if _THOUSANDS.fullmatch(text):
+            raise CellError(
+                "thousands set apart, or a decimal comma; write 1000 as it is, and 6.8 with a point"
+            )
         if _DECIMAL_COMMA.fullmatch(text):
             raise CellError("a decimal comma; write a point, as in 6.8")
         if text.lower().lstrip("+-") in ("inf", "infinity", "∞"):

@@ -4,6 +4,8 @@ import re
 
 _AS_CSV = "save it as CSV in UTF-8"
 _BEGINNINGS = (
+    (b"\xff\xfe\0\0", "UTF-32 text", _AS_CSV),
+    (b"\0\0\xfe\xff", "UTF-32 text", _AS_CSV),
     (b"\xff\xfe", "UTF-16 text", _AS_CSV),
     (b"\xfe\xff", "UTF-16 text", _AS_CSV),
     (b"PK\x03\x04", "a zip archive or a spreadsheet (xlsx, ods)", f"unpack it, or {_AS_CSV}"),
@@ -33,5 +35,5 @@ def what_instead_of_csv(line: bytes) -> str | None:
     control = _CONTROL.search(line)
     if control:
         found = f"byte 0x{line[control.start()]:02x} at position {control.start() + 1}"
-        return f"its first line is no text ({found}), or UTF-16; {_AS_CSV}"
+        return f"its first line is no text ({found}), or UTF-16 or UTF-32; {_AS_CSV}"
     return None

@@ -68,6 +68,10 @@ def parse_header(line: str) -> Header:
         UnusableInput: a needed column is missing or stands there twice; the message says which
             columns were found and which names would do.
     """
+    if line.endswith("\r") and "\r" not in line.rstrip("\r"):
+        raise UnusableInput(
+            "its lines end with CR CR LF, as if ends were converted twice; save it with CRLF or LF"
+        )
     if "\r" in line:
         raise UnusableInput("its lines end with CR alone; save it with LF or CRLF line ends")
     separator, names = _split(line)
@@ -76,7 +80,7 @@ def parse_header(line: str) -> Header:
     station = _first(_station_spellings(spellings), spellings, names)
     pollutants = _find_pollutants(names, spellings)
     if time is None or station is None or not pollutants:
-        found = _excerpt(", ".join(name or "(no name)" for name in names))
+        found = excerpt(", ".join(name or "(no name)" for name in names))
         needed = {
             "no time column (TimeInstant, Timestamp, DateTime or Time)": time is not None,
             "no station column (id_entity, station, station_id or site)": station is not None,
@@ -108,9 +112,9 @@ def _split(line: str) -> tuple[str, tuple[str, ...]]:
         _, _, separator, names = max(readings)
         return separator, names
     if any(separator in line for separator in SEPARATORS):
-        raise UnusableInput(f"its first line has an unfinished quote: {_excerpt(line)}")
+        raise UnusableInput(f"its first line has an unfinished quote: {excerpt(line)}")
     raise UnusableInput(
-        f"its first line has neither comma, semicolon nor tab: {_excerpt(line)}; "
+        f"its first line has neither comma, semicolon nor tab: {excerpt(line)}; "
         "it must name the columns, as in TimeInstant,id_entity,so2,no2"
     )
 
@@ -189,16 +193,28 @@ def _find_pollutant(name: str) -> tuple[Pollutant, str | None] | None:
 
 
 _SPLIT_TIMES = (("date", "time"), ("date", "hour"), ("fecha", "hora"))
-_LONG_FORM_VALUES = ("value", "attrvalue", "samplemeasurement", "concentration")
+_LONG_FORM_VALUES = ("value", "attrvalue", "samplemeasurement", "concentration", "valor")
+_LONG_FORM_POLLUTANTS = (
+    "parameter", "parametername", "pollutant", "pollutantname", "attrname", "magnitud", "contaminante",
+)  # fmt: skip
+_HOUR = re.compile(r"(?:h|hr|hour|hora)?(\d\d?)(?::00|h)?", re.ASCII)
+_MANY_HOURS = 20
 
 
 def _long_form(names: Sequence[str]) -> list[str]:
-    """Return what is wrong with a file that has one value a row, if it is one."""
-    values = [name for name in names if normalize(name) in _LONG_FORM_VALUES]
-    if not values or any(_find_pollutant(name) for name in names):
+    """Return what is wrong with a file whose rows hold many times, or one pollutant's value."""
+    if any(_find_pollutant(name) for name in names):
         return []
-    needed = f"time, station and a column for each pollutant ({', '.join(NAMES)})"
-    return [f"it has one value a row, in “{values[0]}”; airq needs {needed}"]
+    needed = f"a row must have a time, a station, and a column for each pollutant ({', '.join(NAMES)})"
+    hours = [name for name in names if (hour := _HOUR.fullmatch(normalize(name))) and int(hour[1]) <= 24]
+    if len(set(hours)) >= _MANY_HOURS:
+        return [f"it has a column for each hour (“{hours[0]}” to “{hours[-1]}”); {needed}"]
+    values = [name for name in names if normalize(name) in _LONG_FORM_VALUES]
+    if not values:
+        return []
+    pollutants = [name for name in names if normalize(name) in _LONG_FORM_POLLUTANTS]
+    whose = f" of the pollutant in “{pollutants[0]}”" if pollutants else ""
+    return [f"it has one value a row, in “{values[0]}”{whose}; {needed}"]
 
 
 def _hints(names: Sequence[str], spellings: Sequence[str], has_pollutants: bool) -> list[str]:
@@ -219,6 +235,7 @@ def _hints(names: Sequence[str], spellings: Sequence[str], has_pollutants: bool)
     return hints
 
 
-def _excerpt(text: str, most: int = 200) -> str:
+def excerpt(text: str, most: int = 200) -> str:
+    """Return the beginning of a text that may be long, with a � for what can't be printed."""
     text = "".join(c if c.isprintable() else "�" for c in text[: most + 1])
     return text if len(text) <= most else text[:most] + "…"

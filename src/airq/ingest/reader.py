@@ -1,9 +1,10 @@
 """CSV → batches of measurements and rejects, each with its line and reason, in constant memory."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from itertools import compress
+from itertools import chain, compress
 from typing import BinaryIO
 
 import numpy as np
@@ -18,6 +19,9 @@ from airq.ingest.table import Ints, read_table
 
 DEFAULT_MISSING = (-999.0, -200.0)
 """Values that measuring networks write for "no value" (OpenAQ and EEA: −999; UCI AirQuality: −200)."""
+
+_SEPARATOR_LINE = re.compile(rb'"?sep=[,;\t]"?\s*', re.IGNORECASE)
+"""The header itself shows which separator it is."""
 
 MOST_STATIONS = 100_000
 """More different names than this in one file: its station column is something else."""
@@ -179,8 +183,11 @@ class Reader:
         return np.fromiter(map(codes.__getitem__, names), np.int64, len(names))
 
 
-def _find_header(blocks: Iterator[Block]) -> tuple[Header, Block]:
-    """Find the header behind a byte order mark and blank lines; return it and the rest of its block."""
+def _find_header(blocks: Iterator[Block], *, behind_separator: bool = False) -> tuple[Header, Block]:
+    """Find the header; return it and the rest of its block.
+
+    Before it may stand a byte order mark, blank lines, and `sep=;`, by which Excel knows the separator.
+    """
     for block in blocks:
         data = block.data.removeprefix(b"\xef\xbb\xbf") if block.first_line == 1 else block.data
         below = data.lstrip()
@@ -194,6 +201,8 @@ def _find_header(blocks: Iterator[Block]) -> tuple[Header, Block]:
     otherwise = what_instead_of_csv(line)
     if otherwise:
         raise UnusableInput(otherwise)
+    if _SEPARATOR_LINE.fullmatch(line) and not behind_separator:
+        return _find_header(chain([Block(line_number + 1, rest)], blocks), behind_separator=True)
     line = line.removesuffix(b"\r")
     if len(line) > LONGEST_LINE and b"\r" not in line:
         raise UnusableInput(

@@ -73,11 +73,19 @@ UNUSABLE = {
     ),
     "UTF-16 without its mark": (
         (HEADER + ROW).decode().encode("utf-16-le"),
-        "its first line is no text (byte 0x00 at position 2), or UTF-16; save it as CSV in UTF-8",
+        "its first line is no text (byte 0x00 at position 2), or UTF-16 or UTF-32; save it as CSV in UTF-8",
+    ),
+    "UTF-32": (
+        (HEADER + ROW).decode().encode("utf-32"),
+        "it is UTF-32 text; save it as CSV in UTF-8",
+    ),
+    "UTF-32 of the other byte order": (
+        ("\ufeff" + (HEADER + ROW).decode()).encode("utf-32-be"),
+        "it is UTF-32 text; save it as CSV in UTF-8",
     ),
     "binary file": (
         bytes(range(256)) * 100,
-        "its first line is no text (byte 0x00 at position 1), or UTF-16; save it as CSV in UTF-8",
+        "its first line is no text (byte 0x00 at position 1), or UTF-16 or UTF-32; save it as CSV in UTF-8",
     ),
     "header in Latin-1": (
         "Time,Station,NO2 (µg/m³)\n".encode("latin-1"),
@@ -89,6 +97,16 @@ UNUSABLE = {
     "lines that end with CR": (
         (HEADER + ROW * 2000).replace(b"\n", b"\r"),
         "its lines end with CR alone; save it with LF or CRLF line ends",
+    ),
+    "lines that end with CR CR LF": (
+        (HEADER + ROW * 2000).replace(b"\n", b"\r\r\n"),
+        "its lines end with CR CR LF, as if ends were converted twice; save it with CRLF or LF",
+    ),
+    "a separator's line alone": (b"sep=;\n", NO_ROWS),
+    "a separator that is not read": (
+        b"sep=|\n" + (HEADER + ROW).replace(b",", b"|"),
+        ("its first line has neither comma, semicolon nor tab: sep=|; "
+        "it must name the columns, as in TimeInstant,id_entity,so2,no2"),
     ),
     "prose": (
         b"Air quality in October\n",
@@ -171,6 +189,7 @@ NO_TIME_OF_DAY = "no such time of day; it goes from 00:00:00 to 23:59:59, or 24:
 OTHER_YEAR = "the year, in UTC, is outside of 1900 to 2099"
 YEAR_FIRST = "which is the day and which the month? write the year first, as in 2016-10-01 18:00:00"
 NO_NUMBER = "not a number; leave a missing value empty, or name its mark with --missing"
+THOUSANDS = "thousands set apart, or a decimal comma; write 1000 as it is, and 6.8 with a point"
 INFINITE = "infinite; a finite number or an empty cell is needed"
 OVERLONG = "the line has more than 65,536 bytes; no measurement has"
 STEP = "a step in a path, so that links to a station of this name would lead elsewhere"
@@ -205,7 +224,6 @@ NUMBERS = {
     "null": NO_NUMBER,
     "12 µg": NO_NUMBER,
     "0x1F": NO_NUMBER,
-    "1 000": NO_NUMBER,
     "inf": INFINITE,
     "-Infinity": INFINITE,
     "1e999": "too large for a double-precision number",
@@ -279,7 +297,20 @@ DAMAGES = {
         b"2016-10-01 00:00:00;a;6,8;7\n2016-10-01 01:00:00;a;6;1.007,5\n",
         [
             (3, "so2", "6,8", "a decimal comma; write a point, as in 6.8"),
-            (4, "no2", "1.007,5", "a decimal comma; write a point, as in 6.8"),
+            (4, "no2", "1.007,5", THOUSANDS),
+        ],
+        header=HEADER.replace(b",", b";"),
+    ),
+    "thousands set apart": Damage(
+        b"".join(
+            b"2016-10-01 00:00:00;a;" + number + b";6\n"
+            for number in (b"1,000", b"-12,345,678", b"1,000.5", b"1.000,5", b"1.000.000", b"1 000")
+        ),
+        [
+            (line, "so2", number, THOUSANDS)
+            for line, number in enumerate(
+                ("1,000", "-12,345,678", "1,000.5", "1.000,5", "1.000.000", "1 000"), start=3
+            )
         ],
         header=HEADER.replace(b",", b";"),
     ),

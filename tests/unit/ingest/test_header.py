@@ -215,20 +215,45 @@ def test_a_joined_file_of_uci_loads() -> None:
     assert named(header) == {"time": "Time", "station": "Station", "co": "CO(GT)", "no2": "NO2(GT)"}
 
 
-@pytest.mark.parametrize(
-    ("line", "value"),
-    [
-        ("location_id,sensors_id,location,datetime,lat,lon,parameter,units,value", "value"),
-        ("Samplingpoint,Pollutant,Start,End,Value,Unit,AggType,Validity", "Value"),
-        ('"State Code","Date GMT","Time GMT","Sample Measurement","Units of Measure"', "Sample Measurement"),
-        ("recvTimeTs,recvTime,entityId,entityType,attrName,attrType,attrValue", "attrValue"),
-    ],
-    ids=["OpenAQ", "EEA", "EPA", "FIWARE Cygnus"],
+NEEDED = "a row must have a time, a station, and a column for each pollutant (so2, no2, co, o3, pm10, pm2_5)"
+MADRID = "PROVINCIA;MUNICIPIO;ESTACION;MAGNITUD;PUNTO_MUESTREO;ANO;MES;DIA;" + ";".join(
+    f"H{hour:02d};V{hour:02d}" for hour in range(1, 25)
 )
-def test_a_file_with_one_value_a_row_is_refused_as_such(line: str, value: str) -> None:
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (
+            "location_id,sensors_id,location,datetime,lat,lon,parameter,units,value",
+            "it has one value a row, in “value” of the pollutant in “parameter”",
+        ),
+        (
+            "Samplingpoint,Pollutant,Start,End,Value,Unit,AggType,Validity",
+            "it has one value a row, in “Value” of the pollutant in “Pollutant”",
+        ),
+        (
+            '"State Code","Date GMT","Time GMT","Sample Measurement","Units of Measure"',
+            "it has one value a row, in “Sample Measurement”",
+        ),
+        (
+            "recvTimeTs,recvTime,entityId,entityType,attrName,attrType,attrValue",
+            "it has one value a row, in “attrValue” of the pollutant in “attrName”",
+        ),
+        (MADRID, "it has a column for each hour (“H01” to “H24”)"),
+        (
+            "station,date,pollutant," + ",".join(f"{hour:02d}:00" for hour in range(24)),
+            "it has a column for each hour (“00:00” to “23:00”)",
+        ),
+        (
+            "station;date;" + ";".join(str(hour) for hour in range(1, 25)),
+            "it has a column for each hour (“1” to “24”)",
+        ),
+    ],
+    ids=["OpenAQ", "EEA", "EPA", "FIWARE Cygnus", "Madrid", "hours of a clock", "hours by number"],
+)
+def test_a_file_of_another_form_is_refused_with_the_form_that_it_has(line: str, told: str) -> None:
     with pytest.raises(UnusableInput) as refusal:
         parse_header(line)
-    assert str(refusal.value).startswith(
-        f"it has one value a row, in “{value}”; airq needs time, station and a column for each "
-        "pollutant (so2, no2, co, o3, pm10, pm2_5); columns found: "
-    )
+    assert str(refusal.value).startswith(f"{told}; {NEEDED}; columns found: ")
+    assert len(str(refusal.value)) < 500

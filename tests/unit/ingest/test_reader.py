@@ -288,6 +288,21 @@ def test_a_header_that_says_utc_outdoes_the_users_zone() -> None:
     assert read(header + ROW, timezone=ZoneInfo("Europe/Madrid")).rows[0].time == 1475280000000
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "byte order mark"])
+@pytest.mark.parametrize("line", [b"sep=;\n", b'"sep=;"\r\n', b"\nSEP=;\n\n", b"sep=,\n"])
+@pytest.mark.parametrize("block_bytes", [1, 7, 1024])
+def test_a_line_that_tells_the_separator_is_passed_over(mark: bytes, line: bytes, block_bytes: int) -> None:
+    data = (HEADER + ROW).replace(b",", b";") + b"x\n"
+    reading = read(mark + line + data, block_bytes=block_bytes)
+    assert [(row.line, row.station) for row in reading.rows] == [(2 + line.count(b"\n"), "aq_salvia")]
+    assert [reject.line for reject in reading.rejects] == [3 + line.count(b"\n")]
+
+
+def test_the_separator_is_told_once() -> None:
+    with pytest.raises(UnusableInput, match="columns found: sep="):
+        read(b"sep=;\n" * 5000 + HEADER + ROW)
+
+
 def test_a_station_column_of_unique_names_is_refused_in_bounded_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
