@@ -12,6 +12,7 @@ from typing import BinaryIO, Protocol
 from airq.domain.errors import AirqError, UnusableInput
 from airq.domain.tolerance import Tolerance
 from airq.ingest.digest import Digest
+from airq.ingest.header import excerpt
 from airq.ingest.lines import read_blocks
 from airq.ingest.reader import DEFAULT_MISSING, Batch, Reader, Reject, shorten
 from airq.ingest.sources import Source
@@ -194,7 +195,7 @@ async def _send(
                 async with aclosing(_ahead(reader.batches())) as batches:
                     async for batch in batches:
                         if reader.header.extra and not told:
-                            watcher.notice("columns without use: " + ", ".join(reader.header.extra))
+                            watcher.notice("columns without use: " + excerpt(", ".join(reader.header.extra)))
                             told = True
                         read = read.plus(batch)
                         await ledger.add_rejects(book, transfer.load_id, _entries(batch.rejects))

@@ -279,6 +279,15 @@ def test_columns_without_use_are_named_once(publisher: Publisher) -> None:
     ]
 
 
+def test_of_thousands_of_columns_without_use_the_first_are_named(publisher: Publisher) -> None:
+    said = Said()
+    names = [f"x{number}" for number in range(3000)]
+    publisher.load(f"{DAY},a,1{',' * 3000}", header=f"time,station,so2,{','.join(names)}", said=said)
+    [notice] = said.notices
+    assert notice.startswith("columns without use: x0, x1, x2, ")
+    assert len(notice) < 250
+
+
 def test_stations_are_names_and_differ_by_each_character(publisher: Publisher) -> None:
     names = ["a", "A", "ä", "a\u0308", "station 1", "'; DROP TABLE airq.load; --", "日本", "x" * 200]
     entry = publisher.load(*(row(DAY, name, number) for number, name in enumerate(names)))
