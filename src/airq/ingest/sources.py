@@ -5,6 +5,7 @@ import gzip
 import http.client
 import io
 import os
+import re
 import tempfile
 import urllib.error
 import urllib.parse
@@ -20,6 +21,8 @@ from airq.domain.errors import Unfetched, UnusableInput
 
 DOWNLOAD_TIMEOUT_SECONDS = 60
 _CHUNK = 1024 * 1024
+_URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.ASCII | re.IGNORECASE)
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _PASSING = (408, 425, 429)
 """Statuses below 500 that another try may mend."""
 
@@ -114,6 +117,7 @@ def open_source(place: str, stdin: BinaryIO) -> Iterator[Source]:
         UnusableInput: it can't be opened.
         Unfetched: it can't be fetched or kept at the moment.
     """
+    _check_form(place)
     name = name_of(place)
     with ExitStack() as stack:
         try:
@@ -137,15 +141,26 @@ def check_source(place: str) -> None:
     """Refuse a file that is not there or can't be read; URLs and standard input show at their turn.
 
     Raises:
-        UnusableInput: the file can't be opened.
+        UnusableInput: the file can't be opened, or the URL is none that airq reads.
     """
-    if place == "-" or "://" in place:
+    _check_form(place)
+    if place == "-" or _is_url(place):
         return
     if Path(place).is_dir():
         raise UnusableInput(f"{name_of(place)}: is a directory; name its files")
     if not os.access(place, os.R_OK):
         reason = "permission denied" if Path(place).exists() else "no such file"
         raise UnusableInput(f"{name_of(place)}: {reason}")
+
+
+def _check_form(place: str) -> None:
+    if not place:
+        raise UnusableInput("the name of a file is empty; is a variable of the shell not set?")
+    url = _URL.match(place)
+    if url and not _is_url(place):
+        raise UnusableInput(
+            f"{name_of(place)}: {url[1]} is not read; give an http or https URL, or the path of a file"
+        )
 
 
 def name_of(place: str) -> str:
@@ -155,7 +170,7 @@ def name_of(place: str) -> str:
     takes the place of what is no UTF-8.
     """
     place = os.fsencode(place).decode(errors="replace")
-    if not _is_url(place):
+    if not _URL.match(place):
         return place
     try:
         parts = urllib.parse.urlsplit(place)
@@ -214,6 +229,10 @@ def _fetched(url: str, name: str, stack: ExitStack) -> Source:
             expected = response.headers.get("Content-Length", "")
     except urllib.error.HTTPError as error:
         error.close()
+        if 300 <= error.code < 400:
+            raise UnusableInput(
+                f"{name}: the server redirects in a circle, to nowhere, or to what is not read"
+            ) from None
         passes = error.code >= 500 or error.code in _PASSING
         kind = Unfetched if passes else UnusableInput
         raise kind(f"{name}: the server answered {error.code} {error.reason}") from None
@@ -239,7 +258,11 @@ def _fetched(url: str, name: str, stack: ExitStack) -> Source:
 def _request(url: str) -> urllib.request.Request:
     parts = urllib.parse.urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
+    if not host.isascii():
+        host = host.encode("idna").decode()
     plain = urllib.parse.urlunsplit(parts._replace(netloc=host))
+    # As browsers do with what people paste; escapes that are there stay.
+    plain = _NOT_ASCII.sub(lambda found: urllib.parse.quote(os.fsencode(found[0])), plain)
     request = urllib.request.Request(plain, headers={"User-Agent": "airq"})  # noqa: S310 checked by the caller
     if user:
         # RFC 7617; another server, to which this one redirects, is not told.

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import re
 import resource
 import tempfile
 import threading
@@ -40,11 +41,20 @@ class _Publisher(BaseHTTPRequestHandler):
             self.send_header("Location", self.path.replace("elsewhere", "private"))
             self.end_headers()
             return
+        redirect = {"/circle.csv": "/circle.csv", "/local.csv": "file:///etc/hostname", "/nowhere.csv": ""}
+        if path in redirect:
+            self.send_response(302)
+            if redirect[path]:
+                self.send_header("Location", redirect[path])
+            self.end_headers()
+            return
         if path == "/private.csv" and self.headers["Authorization"] != "Basic dXNlcjpzOmVjcmV0":
             self.send_error(401)
             return
         self.send_response(200)
         body = gzip.compress(CONTENT) if path.endswith(".gz") else CONTENT
+        if path.endswith("/asked.csv"):
+            body = self.path.encode()
         if path == "/odd.csv":
             self.send_header("Content-Length", "many")
             self.end_headers()
@@ -210,6 +220,51 @@ def test_what_a_server_fails_to_give_is_told(
         pass
     assert str(refusal.value) == f"{site}{path}: {message}"
     assert type(refusal.value) is kind
+
+
+@pytest.mark.parametrize("path", ["/circle.csv", "/local.csv", "/nowhere.csv"])
+def test_a_redirect_that_leads_to_no_file_is_told_in_a_sentence(path: str, site: str) -> None:
+    with pytest.raises(UnusableInput) as refusal, open_source(site + path, NO_INPUT):
+        pass
+    assert str(refusal.value) == (
+        f"{site}{path}: the server redirects in a circle, to nowhere, or to what is not read"
+    )
+
+
+def test_letters_that_no_url_has_are_encoded_on_their_way(site: str) -> None:
+    with open_source(f"{site}/évora%20b/asked.csv?año=日本&x=%C3%A9", NO_INPUT) as source:
+        assert content(source) == b"/%C3%A9vora%20b/asked.csv?a%C3%B1o=%E6%97%A5%E6%9C%AC&x=%C3%A9"
+        assert source.name == f"{site}/évora%20b/asked.csv?…"
+    with (
+        pytest.raises(
+            UnusableInput, match=r"^http://évora\.invalid/x\.csv: could not be fetched: (?!.*codec)"
+        ),
+        open_source("http://évora.invalid/x.csv", NO_INPUT),
+    ):
+        pass
+
+
+OTHER_SCHEMES = {
+    "ftp://user:secret@h/x.csv?token=secret": "ftp://h/x.csv?…: ftp is not read",
+    "file:///x.csv": "file:///x.csv: file is not read",
+    "S3://bucket/x.csv": "s3://bucket/x.csv: S3 is not read",
+}
+
+
+@pytest.mark.parametrize(("place", "told"), OTHER_SCHEMES.items())
+def test_a_url_that_is_not_read_is_told_before_and_when_it_is_opened(place: str, told: str) -> None:
+    with pytest.raises(UnusableInput) as refusal:
+        check_source(place)
+    assert str(refusal.value) == f"{told}; give an http or https URL, or the path of a file"
+    with pytest.raises(UnusableInput, match=re.escape(str(refusal.value))), open_source(place, NO_INPUT):
+        pass
+
+
+def test_an_empty_name_is_told_as_such() -> None:
+    with pytest.raises(UnusableInput, match=r"^the name of a file is empty; ") as refusal:
+        check_source("")
+    with pytest.raises(UnusableInput, match=re.escape(str(refusal.value))), open_source("", NO_INPUT):
+        pass
 
 
 def test_a_server_that_is_not_there_is_told() -> None:
