@@ -97,6 +97,28 @@ async def load(url: str, source: Source, options: Options, watcher: Watcher) -> 
         return await ledger.find_load(book, number)
 
 
+async def enter_unopened(url: str, name: str, outcome: str, reason: str) -> Load:
+    """Enter a source that could not even be opened, so that the ledger has every load that was tried.
+
+    Args:
+        url: the database as the loader reaches it.
+        name: of the source.
+        outcome: "refused" for its own fault, "failed" if it may be there at another time.
+        reason: what is wrong with it.
+
+    Returns:
+        The ledger's entry.
+
+    Raises:
+        DatabaseUnavailable: the database can't be reached.
+        SchemaUnusable: the database has no schema of airq's, or the role may not load.
+    """
+    async with connected(url, "airq load") as book:
+        number = await ledger.begin(book, "load", name)
+        await ledger.give_up(book, number, outcome, reason)
+        return await ledger.find_load(book, number)
+
+
 async def _stopped(book: ledger.Connection, number: int, kind: str) -> None:
     with suppress(Exception):
         reason = f"stopped by the user; {ledger.NO_EFFECT[kind]}"

@@ -208,8 +208,8 @@ def test_json_is_one_line_for_each_file(command: Command, publisher: Publisher) 
     assert done.status == 4
     entries = [json.loads(line) for line in done.out.splitlines()]
     assert [(entry["load"], entry["outcome"], entry["file"]) for entry in entries] == [
-        (1, "loaded", str(good)), (2, "refused", str(bad)), (None, "refused", "/no/such.csv"),
-        (3, "unchanged", str(good)),
+        (1, "loaded", str(good)), (2, "refused", str(bad)), (3, "refused", "/no/such.csv"),
+        (4, "unchanged", str(good)),
     ]  # fmt: skip
     assert set(entries[0]) >= {
         "sha256", "rows_read", "inserted", "changed", "unchanged", "repeated", "rejected", "missing",
@@ -236,15 +236,34 @@ def test_json_has_a_line_for_a_file_that_the_database_failed_on(
 def test_one_bad_file_keeps_no_other_from_loading(command: Command, publisher: Publisher) -> None:
     first, last = publisher.write(row(OCTOBER, "a", 1)), publisher.write(row(OCTOBER, "b", 1))
     done = command("load", first, "/no/such.csv", publisher.directory, last)
-    assert done.status == 4
-    assert done.err.splitlines() == [
-        "airq: error: /no/such.csv: No such file or directory",
-        f"airq: error: {publisher.directory}: Is a directory",
-    ]
-    assert [line for line in shown(done.out) if line.startswith("load")] == [
-        f"load 1 {first}: loaded in N s", f"load 2 {last}: loaded in N s"
+    assert (done.status, done.err) == (4, "")
+    assert shown(done.out) == [
+        f"load 1 {first}: loaded in N s", "  rows: 1 read, 1 inserted",
+        "load 2 /no/such.csv: refused in N s", "  No such file or directory", "  rows: 0 read",
+        f"load 3 {publisher.directory}: refused in N s", "  Is a directory", "  rows: 0 read",
+        f"load 4 {last}: loaded in N s", "  rows: 1 read, 1 inserted",
     ]  # fmt: skip
     assert len(publisher.contents()) == 2
+
+
+def test_a_name_that_is_empty_is_wrong_usage(command: Command) -> None:
+    for arguments in (("load", ""), ("serve", "--load", "")):
+        done = command(*arguments)
+        assert (done.status, done.out) == (2, "")
+        assert "“” must be a path, a URL or -; is a variable of the shell not set?" in done.err
+
+
+def test_what_can_not_be_opened_is_told_though_the_ledger_can_not_be_reached(command: Command) -> None:
+    nowhere = f"postgresql://loader@127.0.0.1:{free_port()}/air"
+    done = command("load", "/no/such.csv", AIRQ_LOADER_URL=nowhere)
+    assert (done.status, done.out) == (4, "")
+    first, second = done.err.splitlines()
+    assert first == "airq: error: /no/such.csv: No such file or directory"
+    assert second.startswith("airq: the ledger does not know of /no/such.csv: ")
+    scripted = command("load", "--json", "/no/such.csv", AIRQ_LOADER_URL=nowhere)
+    assert json.loads(scripted.out) == {
+        "load": None, "file": "/no/such.csv", "outcome": "refused", "reason": "No such file or directory"
+    }  # fmt: skip
 
 
 def test_standard_input_plain_or_gzip_loads(command: Command, publisher: Publisher) -> None:
@@ -307,22 +326,33 @@ def test_what_can_not_be_fetched_is_told_and_whether_another_try_may_help(comman
     with serving(_Files) as port:
         place = f"http://127.0.0.1:{port}"
         missing, cut = command("load", f"{place}/water.csv"), command("load", f"{place}/air.csv?cut")
-    assert (missing.status, missing.err) == (
-        4, f"airq: error: {place}/water.csv: the server answered 404 Not Found\n"
-    )  # fmt: skip
+    assert (missing.status, shown(missing.out)) == (
+        4,
+        [
+            f"load 1 {place}/water.csv: refused in N s",
+            "  the server answered 404 Not Found",
+            "  rows: 0 read",
+        ],
+    )
     size = len(_Files.content)
     assert cut.status == 1
-    assert f"{place}/air.csv?…: {size} of {size + 100} bytes arrived" in cut.err
+    assert f"load 2 {place}/air.csv?…: failed in " in cut.out
+    assert f"{size} of {size + 100} bytes arrived" in cut.out
     nobody = f"http://127.0.0.1:{free_port()}/air.csv"
     refused = command("load", nobody)
     assert refused.status == 1
-    assert refused.err.startswith(f"airq: error: {nobody}: ")
-    assert "Connection refused" in refused.err
+    assert "Connection refused" in refused.out
     both = command("load", "--json", nobody, "/nothing.csv")
     assert (both.status, [json.loads(line)["outcome"] for line in both.out.splitlines()]) == (
         1, ["failed", "refused"]
     )  # fmt: skip
-    assert command("loads", "--json").out == "[]\n"
+    entered = json.loads(command("loads", "--json").out)
+    assert [(load["file"], load["outcome"]) for load in reversed(entered)] == [
+        (f"{place}/water.csv", "refused"), (f"{place}/air.csv?…", "failed"), (nobody, "failed"),
+        (nobody, "failed"), ("/nothing.csv", "refused"),
+    ]  # fmt: skip
+    assert entered[0]["reason"] == "No such file or directory"
+    assert entered[0]["finished"] is not None
 
 
 def test_an_undo_says_what_it_took_back(command: Command, publisher: Publisher) -> None:

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import click
 import pytest
 
-from airq.cli.options import INSTANT, INTERVAL, MISSING, TIMEZONE, TOLERANCE
+from airq.cli.options import INSTANT, INTERVAL, MISSING, PLACE, TIMEZONE, TOLERANCE
 from airq.domain.tolerance import Tolerance
 
 
@@ -89,3 +89,9 @@ def test_an_instant_is_a_time_or_a_day() -> None:
     assert read(INSTANT, "2025-01-01") == datetime(2025, 1, 1, tzinfo=UTC)
     assert read(INSTANT, "2025-01-01T06:00:00+02:00") == datetime(2025, 1, 1, 4, tzinfo=UTC)
     assert refusal(INSTANT, "soon") == ("“soon” must be a time such as 2025-01-01 or 2025-01-01T06:00:00Z.")
+
+
+def test_any_text_but_none_is_a_place() -> None:
+    for text in (" a.csv ", "-", "https://example.org/a.csv"):
+        assert read(PLACE, text) == text
+    assert refusal(PLACE, "") == "“” must be a path, a URL or -; is a variable of the shell not set?"

@@ -12,7 +12,7 @@ import click
 
 from airq.cli import presentation
 from airq.cli.database import data_directory_option, database, json_option, run, wait_for, wait_option
-from airq.cli.options import MISSING, NUMBER, TIMEZONE, TOLERANCE
+from airq.cli.options import MISSING, NUMBER, PLACE, TIMEZONE, TOLERANCE
 from airq.cli.statuses import GRAVITY, PARTIAL, REFUSED, status_of
 from airq.config import Settings
 from airq.domain.errors import AirqError, ConfigurationError, UnusableInput
@@ -28,7 +28,7 @@ SHOWN_REJECTS = 10
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE|URL|-…")
+@click.argument("files", nargs=-1, required=True, type=PLACE, metavar="FILE|URL|-…")
 @click.option(
     "--timezone", type=TIMEZONE, default="UTC", show_default=True,
     help="Where times without a zone were read, as in Europe/Madrid.",
@@ -93,7 +93,7 @@ def load_all(
     A name that is the place itself is printed and stored as `name_of` tells.
     """
     from airq.ingest.sources import name_of, open_source
-    from airq.loads import Options, Refused, read_load, read_rejects
+    from airq.loads import Options, Refused, enter_unopened, read_load, read_rejects
     from airq.loads import load as load_source
 
     gravest = 0
@@ -114,12 +114,17 @@ def load_all(
                 entry, status = refusal.load, REFUSED
                 rejects = run(read_rejects(url, entry.id, SHOWN_REJECTS))
             except UnusableInput as error:
-                # The file could not be opened at all, so the ledger knows nothing of it.
                 status = status_of(error)
                 outcome = "refused" if status == REFUSED else "failed"
-                presentation.show_unopened(name, outcome, str(error), as_json=as_json)
-                gravest = max(gravest, status, key=GRAVITY.index)
-                continue
+                reason = str(error).removeprefix(f"{name}: ")
+                try:
+                    entry, rejects = run(enter_unopened(url, name, outcome, reason)), []
+                except AirqError as fault:
+                    # What is wrong with the file is told all the same.
+                    presentation.show_unopened(name, outcome, reason, as_json=as_json)
+                    presentation.note(f"the ledger does not know of {name}: {fault}")
+                    gravest = max(gravest, status, key=GRAVITY.index)
+                    continue
             except AirqError as error:
                 presentation.show_failed(name, str(error), as_json=as_json)
                 raise

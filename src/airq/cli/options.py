@@ -91,6 +91,17 @@ class _Instant(_Type):
             raise ValueError from None
 
 
+class _Place(click.ParamType[str]):
+    name = "file|url|-"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # A path may begin or end with blanks, so that none are taken off.
+        if not value:
+            self.fail("“” must be a path, a URL or -; is a variable of the shell not set?", param, ctx)
+        return value
+
+
+PLACE = _Place()
 TIMEZONE, MISSING, TOLERANCE = _Timezone(), _Missing(), _Tolerance()
 INTERVAL, INSTANT = _Interval(), _Instant()
 

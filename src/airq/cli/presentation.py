@@ -197,11 +197,11 @@ def counting(rows: int) -> Iterator[Callable[[int], None] | None]:
 
 
 def show_unopened(place: str, outcome: str, reason: str, *, as_json: bool) -> None:
-    """Print that a file could not even be opened."""
+    """Print that a file could not even be opened, where the ledger does not know of it."""
     if as_json:
         _print_unentered(place, outcome, reason)
     else:
-        show_error(reason if reason.startswith(place) else f"{place}: {reason}")
+        show_error(f"{place}: {reason}")
 
 
 def show_failed(place: str, reason: str, *, as_json: bool) -> None:

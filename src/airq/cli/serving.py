@@ -13,12 +13,15 @@ import click
 from airq.cli import presentation
 from airq.cli.database import data_directory_option, database, run
 from airq.cli.loading import load_all
+from airq.cli.options import PLACE
 from airq.cli.statuses import PARTIAL
 from airq.config import Purpose, Settings
 
 
 @click.command()
-@click.option("--load", "files", multiple=True, metavar="FILE|URL", help="Load this first.")
+@click.option(
+    "--load", "files", type=PLACE, multiple=True, metavar="FILE|URL", help="Load this first."
+)  # fmt: skip
 @click.option("--sample", is_flag=True, help="Load made-up sample data first.")
 @data_directory_option
 @click.pass_obj

@@ -117,7 +117,7 @@ def open_source(place: str, stdin: BinaryIO) -> Iterator[Source]:
         UnusableInput: it can't be opened.
         Unfetched: it can't be fetched or kept at the moment.
     """
-    _check_form(place)
+    _check_scheme(place)
     name = name_of(place)
     with ExitStack() as stack:
         try:
@@ -143,7 +143,7 @@ def check_source(place: str) -> None:
     Raises:
         UnusableInput: the file can't be opened, or the URL is none that airq reads.
     """
-    _check_form(place)
+    _check_scheme(place)
     if place == "-" or _is_url(place):
         return
     if Path(place).is_dir():
@@ -153,9 +153,7 @@ def check_source(place: str) -> None:
         raise UnusableInput(f"{name_of(place)}: {reason}")
 
 
-def _check_form(place: str) -> None:
-    if not place:
-        raise UnusableInput("the name of a file is empty; is a variable of the shell not set?")
+def _check_scheme(place: str) -> None:
     url = _URL.match(place)
     if url and not _is_url(place):
         raise UnusableInput(

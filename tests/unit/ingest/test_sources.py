@@ -260,13 +260,6 @@ def test_a_url_that_is_not_read_is_told_before_and_when_it_is_opened(place: str,
         pass
 
 
-def test_an_empty_name_is_told_as_such() -> None:
-    with pytest.raises(UnusableInput, match=r"^the name of a file is empty; ") as refusal:
-        check_source("")
-    with pytest.raises(UnusableInput, match=re.escape(str(refusal.value))), open_source("", NO_INPUT):
-        pass
-
-
 def test_a_server_that_is_not_there_is_told() -> None:
     with (
         pytest.raises(Unfetched, match=r"^http://127\.0\.0\.1:9/x\.csv: could not be fetched: "),
