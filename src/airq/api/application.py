@@ -49,6 +49,8 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        if self._hides_a_slash(scope):
+            await _not_found(scope, receive, send)
         served(scope).route = self.path.replace(":path", "")
         method = scope["method"]
         if method not in ALLOWED:
@@ -66,6 +68,11 @@ class Endpoint:
             response = await self.handler(Request(scope, receive, send))
         await response(scope, receive, send)
 
+    def _hides_a_slash(self, scope: Scope) -> bool:
+        """Tell whether an encoded slash, which parts no segments, stands where the route has a slash."""
+        segments = scope["raw_path"].lower().split(b"/")
+        return any(b"%2f" in segment for segment in segments[: self.path.count("/")])
+
 
 _OPTIONS = {
     "allow": ", ".join(ALLOWED),
@@ -80,4 +87,5 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     path = scope["path"]
     known = [route for route in ROUTES if route.rstrip("/") == path.rstrip("/")]
     hint = f"did you mean {known[0]}?" if known else "/docs shows what there is."
-    raise Problem("not-found", f"There is nothing at {path[:200]}; {hint}")
+    asked = scope["raw_path"].decode("ascii", "replace")
+    raise Problem("not-found", f"There is nothing at {asked[:200]}; {hint}")

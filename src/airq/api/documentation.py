@@ -152,7 +152,6 @@ def _command(target: str, options: str = "") -> Markup:
 def _endpoints() -> Markup:
     operations = [(path, verbs["get"]) for path, verbs in document()["paths"].items()]
     index = [(path, operation["operationId"], operation["summary"]) for path, operation in operations]
-    index.append(("/openapi.json", "openapi", "All of this for programs"))
     items = (
         joined(element("a", element("code", path), href=f"#{name}"), " ", element("span", summary))
         for path, name, summary in index
@@ -221,7 +220,7 @@ def _parameter(parameter: dict[str, Any]) -> Markup:
 
 
 def _answers(responses: Iterable[str]) -> Markup:
-    places = {"200": "", "304": "caching"}
+    places = {"200": "", "302": "", "304": "caching"}
     shown = []
     for status in responses:
         place = places.get(status, f"status-{status}")

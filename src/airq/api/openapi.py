@@ -40,6 +40,7 @@ def document() -> dict[str, Any]:
                 _listing(),
                 parameters=routes.LISTING,
                 problems=("unknown-station", "not-acceptable", "http-version-not-supported"),
+                headers=_PAGE_HEADERS | _CSV_HEADERS,
             ),
             "/air_quality/latest": _get(
                 "listLatestMeasurements",
@@ -48,6 +49,7 @@ def document() -> dict[str, Any]:
                 _listing(),
                 parameters=routes.LATEST,
                 problems=("unknown-station", "not-acceptable"),
+                headers=_CSV_HEADERS,
             ),
             "/stations": _get(
                 "listStations",
@@ -87,6 +89,33 @@ def document() -> dict[str, Any]:
                 _json("Status"),
                 cached=False,
             ),
+            "/openapi.json": _get(
+                "describe",
+                "All of this for programs",
+                "This document.",
+                {"application/json": {"schema": {"type": "object"}}},
+                cached=False,
+                database=False,
+                headers=_KEPT_HEADERS,
+            ),
+            "/docs": _get(
+                "explain",
+                "All of this for people",
+                "The documentation, with a section for each kind of problem.",
+                {"text/html": {"schema": {"type": "string"}}},
+                cached=False,
+                database=False,
+                headers=_KEPT_HEADERS,
+            ),
+            "/": _get(
+                "lead",
+                "The way to the documentation",
+                "Leads to `/docs`.",
+                None,
+                cached=False,
+                database=False,
+                headers=_LEADING_HEADERS,
+            ),
         },
         "components": {"schemas": _schemas()},
     }
@@ -96,14 +125,21 @@ def _get(
     operation: str,
     summary: str,
     description: str,
-    content: dict[str, Any],
+    content: dict[str, Any] | None,
     *,
     parameters: tuple[Parameter, ...] = (),
     problems: tuple[str, ...] = (),
     path_parameter: str | None = None,
+    headers: dict[str, Any] | None = None,
     cached: bool = True,
     database: bool = True,
 ) -> dict[str, Any]:
+    """Return the description of a path.
+
+    Args:
+        content: of a good answer, by media type; None where it leads elsewhere.
+        headers: that good answers may have besides those that all have.
+    """
     listed = [_parameter(parameter) for parameter in parameters]
     if path_parameter:
         listed.append(
@@ -116,14 +152,17 @@ def _get(
                 "example": "aq_salvia",
             }
         )
-    headers = _HEADERS | (_CACHE_HEADERS if cached else {})
-    responses: dict[str, Any] = {
-        "200": {"description": "What was asked for.", "content": content, "headers": headers}
-    }
+    kept = _HEADERS | (_CACHE_HEADERS if cached else {})
+    good = kept | (headers or {})
+    responses: dict[str, Any] = {}
+    if content is None:
+        responses["302"] = {"description": "What was asked for is elsewhere.", "headers": good}
+    else:
+        responses["200"] = {"description": "What was asked for.", "content": content, "headers": good}
     if cached:
         responses["304"] = {
             "description": "What the client has is current (If-None-Match).",
-            "headers": headers,
+            "headers": kept,
         }
     kinds = [*_ANYWHERE, *problems, *(("database-unavailable",) if database else ())]
     for kind in kinds:
@@ -158,17 +197,22 @@ _SHARED = {400: "The request can't be understood", 503: "Not at the moment"}
 """What statuses mean that problems of several kinds have."""
 
 
-def _header(description: str, schema: str = "string") -> dict[str, Any]:
-    return {"description": description, "required": True, "schema": {"type": schema}}
+def _header(description: str, schema: str = "string", *, required: bool = True) -> dict[str, Any]:
+    return {"description": description, "required": required, "schema": {"type": schema}}
 
 
 _HEADERS = {
     "X-Request-ID": _header("The request's number in the logs; the one sent, if it is well-formed."),
 }
+_KEPT_HEADERS = {"Cache-Control": _header("How long the answer may be kept.")}
 _CACHE_HEADERS = {
     "ETag": _header("Names this version of the answer; send it as If-None-Match to ask if there is another."),
-    "Cache-Control": _header("How long the answer may be kept."),
+    **_KEPT_HEADERS,
+    "Cache-Tag": _header("What a cache may drop the answer by."),
 }
+_PAGE_HEADERS = {"Link": _header('The next page (rel="next"), if there is one.', required=False)}
+_CSV_HEADERS = {"Content-Disposition": _header("With CSV: a file name.", required=False)}
+_LEADING_HEADERS = {"Location": _header("Where it is.")}
 _RETRY_HEADER = {"Retry-After": _header("Seconds after which to try again.", "integer")}
 
 
@@ -178,9 +222,11 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
         "name": parameter.name,
         "in": "query",
         "description": parameter.description,
-        "schema": {"type": "array", "items": schema, "minItems": 1} if parameter.repeatable else schema,
+        "schema": schema,
     }
     if parameter.repeatable:
+        most = {"maxItems": parameter.most} if parameter.most else {}
+        described["schema"] = {"type": "array", "items": schema, "minItems": 1, **most}
         described |= {"style": "form", "explode": True, "example": [parameter.example]}
     else:
         described["example"] = parameter.example

@@ -40,6 +40,7 @@ class Parameter:
         schema: JSON Schema of its text.
         example: for the documentation.
         repeatable: may stand there more than once.
+        most: how often, where that is limited.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Parameter:
     schema: Mapping[str, Any]
     example: object
     repeatable: bool = False
+    most: int | None = None
 
 
 def _read_station(text: str) -> str:
@@ -98,7 +100,7 @@ _INSTANT_SCHEMA = {"type": "string", "anyOf": [{"format": "date-time"}, {"format
 STATION = Parameter(
     "station", _read_station, "a name that /stations lists",
     f"Only measurements of this station. Repeat it for several, up to {MOST_STATIONS}.",
-    {"type": "string", "minLength": 1}, "aq_salvia", repeatable=True,
+    {"type": "string", "minLength": 1}, "aq_salvia", repeatable=True, most=MOST_STATIONS,
 )  # fmt: skip
 POLLUTANT = Parameter(
     "pollutant", _read_pollutant, "one of " + ", ".join(NAMES),
@@ -162,7 +164,7 @@ def read_parameters(query: bytes, known: Sequence[Parameter]) -> dict[str, list[
             allowed = list(by_name)
             raise Problem(
                 "unknown-parameter",
-                f"{_shown(name)} is no parameter here; "
+                (f"{_shown(name)} is no parameter here; " if name else "A parameter has no name; ")
                 + (f"allowed are {', '.join(allowed)}." if allowed else "there is none."),
                 {"parameter": _shown(name), "value": _shown(text), "allowed": allowed},
             )

@@ -231,3 +231,23 @@ def test_an_export_may_be_compressed_on_its_way(big_api: Api) -> None:
     assert answer.headers["content-encoding"] == "gzip"
     assert gzip.decompress(answer.body) == big_api.get(target).body
     assert big_api.get(target).body.count(b"\r\n") == 4 * 96 * 40 + 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/air_quality?limit=1", "/air_quality?format=csv", "/air_quality?format=csv&limit=1",
+        "/air_quality/latest?format=csv", "/stations", "/stations/Zulu", "/pollutants", "/livez",
+        "/openapi.json", "/docs", "/",
+    ],
+)  # fmt: skip
+def test_the_document_has_the_headers_of_every_answer(api: Api, target: str) -> None:
+    answer = api.get(target)
+    path = target.partition("?")[0].replace("Zulu", "{station}")
+    paths = api.get("/openapi.json").json()["paths"]
+    described = paths[path]["get"]["responses"][str(answer.status)]["headers"]
+    ours = {"ETag", "Cache-Tag", "Link", "Content-Disposition", "Location", "X-Request-ID"}
+    assert {name for name in ours if name in answer.headers} <= set(described)
+    assert {name for name, header in described.items() if header["required"]} <= {
+        name for name in described if name in answer.headers
+    }

@@ -87,6 +87,11 @@ def test_a_wrong_query_is_told_its_parameter_value_and_what_is_allowed(
         assert parameter in problem["detail"]
 
 
+def test_a_parameter_without_a_name_is_told_so(api: Api) -> None:
+    detail = api.get("/air_quality?=x").json()["detail"]
+    assert detail == f"A parameter has no name; allowed are {', '.join(LISTING)}."
+
+
 def test_what_is_allowed_is_said_in_words(api: Api) -> None:
     def allowed(query: str) -> str:
         text: str = api.get(f"/air_quality?{query}").json()["allowed"]
@@ -206,8 +211,9 @@ def test_an_export_is_not_served_where_nobody_could_see_it_break(api: Api, form:
 @pytest.mark.parametrize(
     ("request_line", "status"),
     [
-        (b"GET /livez?" + b"a" * 70_000 + b" HTTP/1.1", b"414"),
-        (b"GET /livez HTTP/1.1\r\n" + b"\r\n".join(b"x-%d: 1" % n for n in range(200)), b"431"),
+        (b"GET " + b"/livez?".ljust(65_535, b"a") + b" HTTP/1.1", b"414"),
+        (b"GET /livez HTTP/1.1\r\n" + b"\r\n".join(b"x-%d: 1" % n for n in range(99)), b"431"),
+        (b"GET /livez HTTP/1.1\r\nX-Long: " + b"a" * 500_000, b"431"),
         (b"GET /livez?\xff HTTP/1.1", b"400"),
         (b"nonsense", b"400"),
         (b"GET /livez HTTP/1.1\r\nContent-Length: x", b"400"),
@@ -216,6 +222,9 @@ def test_an_export_is_not_served_where_nobody_could_see_it_break(api: Api, form:
 def test_what_is_beyond_http_is_refused_by_the_server(api: Api, request_line: bytes, status: bytes) -> None:
     answer = api.raw(request_line + b"\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 " + status)
+    # It is bare, as the reference says.
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"x-request-id" not in answer
     assert api.get("/livez").status == 200
 
 
@@ -287,6 +296,10 @@ def test_other_methods_are_refused(api: Api, path: str, method: str) -> None:
         ("/air_quality/latest/x", "/docs"),
         ("//air_quality", "/docs"),
         ("/AIR_QUALITY", "/docs"),
+        ("/air_quality%2Flatest", "at /air_quality%2Flatest; did you mean /air_quality/latest?"),
+        ("/air_quality%2flatest?limit=1", "at /air_quality%2flatest; did you mean /air_quality/latest?"),
+        ("/stations%2FZulu", "/docs"),
+        ("/stations%2FZulu/x", "/docs"),
         ("/metrics", "/docs"),
         ("/%00", "/docs"),
         ("/" + "a" * 5000, "/docs"),

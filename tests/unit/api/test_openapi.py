@@ -7,7 +7,7 @@ import schemathesis
 
 from airq.api.application import ROUTES
 from airq.api.openapi import document
-from airq.api.parameters import Parameter
+from airq.api.parameters import MOST_STATIONS, Parameter
 from airq.api.problems import KINDS
 from airq.api.routes import LATEST, LISTING
 from airq.domain.pollutants import NAMES
@@ -21,9 +21,7 @@ def test_the_document_is_valid_openapi_3_1() -> None:
 
 
 def test_every_route_is_in_the_document() -> None:
-    # The last three lead to the document, or show it.
-    routes = {path.replace(":path", "") for path in ROUTES} - {"/", "/docs", "/openapi.json"}
-    assert set(document()["paths"]) == routes
+    assert set(document()["paths"]) == {path.replace(":path", "") for path in ROUTES}
 
 
 @pytest.mark.parametrize("path", document()["paths"])
@@ -40,14 +38,23 @@ def test_every_parameter_is_in_the_document(path: str) -> None:
 def test_every_answer_is_described(path: str) -> None:
     operation = document()["paths"][path]["get"]
     assert operation["operationId"]
-    assert {"200", "400", "500"} <= operation["responses"].keys()
+    assert {"302" if path == "/" else "200", "400", "500"} <= operation["responses"].keys()
     for status, response in operation["responses"].items():
         assert response["description"]
         assert "X-Request-ID" in response["headers"]
         assert ("Retry-After" in response["headers"]) == (status in ("429", "503"))
-        assert ("ETag" in response["headers"]) == (
-            status in ("200", "304") and "304" in operation["responses"]
-        )
+        for name in ("ETag", "Cache-Tag"):
+            assert (name in response["headers"]) == (
+                status in ("200", "304") and "304" in operation["responses"]
+            )
+
+
+def test_a_station_may_be_asked_for_as_often_as_the_document_says() -> None:
+    for path in PARAMETERS:
+        [station] = [
+            one for one in document()["paths"][path]["get"]["parameters"] if one["name"] == "station"
+        ]
+        assert station["schema"]["maxItems"] == MOST_STATIONS
 
 
 def test_operations_have_names_of_their_own() -> None:
