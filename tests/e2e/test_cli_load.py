@@ -147,6 +147,12 @@ def test_wrong_usage_is_told_and_nothing_is_entered(
         (("loads", "show", "1", "--limit", f"{10**20}"), f"{10**20} is not in the range 1<=x<=2147483647"),
         (("simulate", "--seed", f"{10**20}"), f"seed is {10**20}; allowed is 0 to {2**64 - 1}"),
         (("simulate", "--stations", "200000"), "stations is 200000; allowed is 1 to 100,000"),
+        (
+            ("simulate", "--start", "2099-12-31"),
+            "days is 30.0; allowed is more than 0, and at most 1 from this",
+        ),
+        (("simulate", "--days", "1e12"), "days is 1000000000000.0; allowed is more than 0, and at most"),
+        (("simulate", "--gaps", "nan"), "gaps is nan; allowed is a share, 0 to 1"),
         (("simulate", "--days", "1e300"), "days is 1e+300; allowed is more than 0, and at most"),
     ],
 )

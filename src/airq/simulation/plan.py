@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from airq.domain.errors import AirqError
-from airq.domain.instants import to_milliseconds
+from airq.domain.instants import EARLIEST, END, to_datetime, to_milliseconds
 
 MOST_STATIONS: Final = 100_000
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class SimulationError(AirqError):
@@ -25,14 +24,15 @@ class Simulation:
 
     Args:
         stations: How many stations measure, 1 to 100,000.
-        days: For how many days, above 0; fractions are allowed.
+        days: For how many days, above 0 and to the end of 2099; fractions are allowed.
         interval: From one measurement of a station to its next, a whole number of milliseconds.
         seed: Which of the possible simulations, 0 to 2**64 - 1.
         gaps: The share of values that are missing on average, 0 to 1. They are missing in runs of
             hours, as when an instrument is out of order: about three quarters are empty cells, the
             rest are rows left out because the station was down. A row without any value is left
             out as well.
-        start: The time of the first measurement, with a time zone, a whole number of milliseconds.
+        start: The time of the first measurement, with a time zone, a whole number of milliseconds, not
+            before 1900.
 
     Raises:
         SimulationError: An argument is outside of what is allowed.
@@ -67,12 +67,19 @@ class Simulation:
             self.start.isoformat(),
             "a time with a time zone, in whole milliseconds",
         )
-        most_days = (_END_OF_TIME - self.start) / timedelta(days=1)
+        # Other times could be written and not be loaded.
+        _require(
+            EARLIEST <= self.start_ms < END,
+            "start",
+            self.start.isoformat(),
+            "from 1900 to 2099, in UTC",
+        )
+        most_days = (to_datetime(END) - self.start) / timedelta(days=1)
         _require(
             0 < self.days <= most_days and self._duration_ms > 0,
             "days",
             self.days,
-            f"more than 0, and at most {most_days:,.0f} from this start",
+            f"more than 0, and at most {most_days:,g} from this start, to the end of 2099",
         )
 
     @property

@@ -368,6 +368,9 @@ def test_memory_does_not_grow_with_the_rows() -> None:
         ("gaps", float("nan")),
         ("start", datetime(2025, 1, 1)),  # noqa: DTZ001 - a time without a zone is what is refused.
         ("start", datetime(2025, 1, 1, 0, 0, 0, 1, tzinfo=UTC)),
+        ("start", datetime(1900, 1, 1, tzinfo=timezone(timedelta(hours=1)))),
+        ("start", datetime(2100, 1, 1, tzinfo=UTC)),
+        ("start", datetime(9999, 12, 31, tzinfo=UTC)),
     ],
 )
 def test_an_impossible_argument_is_refused_by_name_and_value(field: str, value: Any) -> None:
@@ -376,3 +379,13 @@ def test_an_impossible_argument_is_refused_by_name_and_value(field: str, value: 
     with pytest.raises(AirqError) as refusal:
         Simulation(**arguments)
     assert str(refusal.value).startswith(f"{field} is {shown}; allowed is ")
+
+
+def test_nothing_is_simulated_that_could_not_be_loaded() -> None:
+    start = datetime(2099, 12, 31, tzinfo=UTC)
+    assert Simulation(stations=1, days=1, start=start).moments == 96
+    with pytest.raises(
+        AirqError, match=r"^days is 1\.01; .* and at most 1 from this start, to the end of 2099"
+    ):
+        Simulation(stations=1, days=1.01, start=start)
+    assert Simulation(stations=1, days=1, start=datetime(1900, 1, 1, tzinfo=UTC)).rows == 96
