@@ -97,7 +97,8 @@ MEANINGS: dict[str, Meaning] = {
         "parameter `format` goes before the header.",
     ),
     "uri-too-long": Meaning(
-        f"Path and query together have more than {LONGEST_TARGET:,} bytes.",
+        f"Path and query together have more than {LONGEST_TARGET:,} bytes, or a link in the answer would, in "
+        "which every character that needs it is percent-encoded.",
         "Ask for fewer stations at a time, or for all of them by leaving `station` out.",
     ),
     "headers-too-large": Meaning(
