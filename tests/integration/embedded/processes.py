@@ -48,7 +48,7 @@ def user(
     account: str | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run another airq process on a data directory; kill it with the block's end."""
-    path = [str(part) for part in (packages, Path(embedded.__file__).parents[1], *sys.path) if part]
+    path = [str(part) for part in (packages, Path(embedded.__file__).parents[2], *sys.path) if part]
     with subprocess.Popen(
         [python, "-B", "-W", "error", "-c", USER, str(directory), str(programs)],
         stdin=subprocess.PIPE,

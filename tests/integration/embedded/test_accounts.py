@@ -96,7 +96,7 @@ def test_an_ordinary_user_keeps_the_data_in_the_home_directory(place: Path, prog
     home.mkdir()
     os.chown(home, NOBODY.pw_uid, NOBODY.pw_gid)
     copy_wheel(packages)
-    shutil.copytree(Path(embedded.__file__).parent, packages / "airq")
+    shutil.copytree(Path(embedded.__file__).parents[1], packages / "airq")
     python = next(filter(runs_for_nobody, (sys.executable, "/usr/bin/python3")), None)
     if python is None:
         pytest.skip("ordinary users may run no Python >= 3.11 here")

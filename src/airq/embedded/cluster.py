@@ -1,0 +1,182 @@
+"""The PostgreSQL below one data directory: made, started, shared and stopped."""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from airq.domain.errors import AirqError, ConfigurationError
+from airq.embedded.account import Account
+from airq.embedded.locks import lock_alone, opened
+
+MAJOR_VERSION = "18"
+START_SECONDS = 300.0  # Recovery after a crash replays up to max_wal_size before it answers.
+LOG_SECONDS = 6 * 86400  # A weekday's log, which the server begins anew only if it runs by then.
+SOCKET_PATH_BYTES = 103  # The most that macOS accepts; Linux accepts 107.
+_POLL_SECONDS = 0.02
+
+SETTINGS = """
+    shared_buffers=256MB max_connections=50 max_wal_size=2GB random_page_cost=1.1
+    timezone=UTC log_timezone=UTC log_checkpoints=off logging_collector=on log_directory=../log
+    log_filename=server-%a.log log_rotation_age=1d log_rotation_size=0 log_truncate_on_rotation=on
+"""
+"""Written once into a new database's postgresql.conf, which from then on is its user's to edit. The
+log has a file for each weekday, begun anew each week, so that it can't fill the disk over years."""
+
+
+class EmbeddedServerError(AirqError):
+    """The embedded PostgreSQL could not be made or started; the message quotes its log."""
+
+
+class Cluster:
+    """The PostgreSQL below one data directory; its methods need `start.lock`."""
+
+    def __init__(
+        self, home: Path, account: Account, binaries: Path, on_progress: Callable[[str], None]
+    ) -> None:
+        self.home, self.data, self.socket = home, home / "cluster", home / "socket"
+        self.account, self.binaries, self.on_progress = account, binaries, on_progress
+        # A socket's path is short and plain: libpq and PostgreSQL split it at commas, for example.
+        path = os.fsencode(self.socket / ".s.PGSQL.5432")
+        if len(path) > SOCKET_PATH_BYTES or re.fullmatch(rb"[A-Za-z0-9_./+-]+", path) is None:
+            self.socket = Path("/tmp", f"airq-{hashlib.sha256(path).hexdigest()[:16]}")  # noqa: S108
+
+    def join(self, stack: ExitStack) -> bool:
+        """Use the server until `stack` is left; return whether it was started here."""
+        users = stack.enter_context(opened(self.home / "users.lock"))
+        with self._exclusively() as mutex:
+            fcntl.flock(users, fcntl.LOCK_SH)
+            stack.callback(self._leave, users)
+            return self._start_or_share(mutex)
+
+    def _leave(self, users: int) -> None:
+        with self._exclusively():
+            if not lock_alone(users):
+                return
+            try:
+                signaled = False
+                while self._is_alive():
+                    # A server that was launched just now can't be told before it wrote its pid.
+                    signaled = signaled or self._stop("fast")
+                    time.sleep(_POLL_SECONDS)
+            except KeyboardInterrupt:
+                self._stop("immediate")
+                raise
+            shutil.rmtree(self.socket, ignore_errors=True)
+
+    @contextmanager
+    def _exclusively(self) -> Iterator[int]:
+        with opened(self.home / "start.lock") as lock:
+            if not lock_alone(lock):
+                self.on_progress(f"waiting for another airq to start or stop {self.home}")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield lock
+
+    def _start_or_share(self, mutex: int) -> bool:
+        started_here = False
+        deadline = time.monotonic() + START_SECONDS
+        ready = (self.binaries / "pg_isready", "-h", self.socket, "-p", "5432", "-U", "postgres")
+        # A server that is alive but stopping, since its users were killed, is waited for.
+        while not (alive := self._is_alive()) or self.account.run(*ready, "-d", "airq")[0] != 0:
+            if (started_here and not alive) or time.monotonic() > deadline:
+                raise EmbeddedServerError(f"PostgreSQL failed in {self.home}:\n{self._log_tail()}")
+            if not alive:
+                self._launch(mutex)
+                started_here = True
+            time.sleep(_POLL_SECONDS)
+        return started_here
+
+    def _stop(self, mode: str) -> bool:
+        # By the server's account: if root trusted the pid in a file of that account's, the
+        # account could make it signal any process.
+        command = (self.binaries / "pg_ctl", "stop", "-D", self.data, "-m", mode, "-W")
+        return self.account.run(*command)[0] == 0
+
+    def _is_alive(self) -> bool:
+        with opened(self.home / "server.lock") as lock:
+            if lock_alone(lock):
+                return False
+            # Process ids mean something on one machine only, and locks reach further.
+            if os.read(lock, 1000).decode() not in ("", os.uname().nodename):
+                raise ConfigurationError(
+                    f"The data directory {self.home} is in use by an airq in another container or"
+                    " on another machine; stop that one, name another directory, or give both one"
+                    " server with AIRQ_DATABASE_URL."
+                )
+            return True
+
+    def _launch(self, mutex: int) -> None:
+        if not self.data.exists():
+            self._make(mutex)
+        if (version := (self.data / "PG_VERSION").read_text().strip()) != MAJOR_VERSION:
+            raise ConfigurationError(
+                f"The database in {self.home} was made by PostgreSQL {version}, which PostgreSQL"
+                f" {MAJOR_VERSION} can't read; name another directory and load the data again."
+            )
+        # The pid in the file of a dead server may be somebody else's by now, and stop PostgreSQL
+        # from starting. A file with another socket is of a server that airq did not start.
+        pid_file, socket = self.data / "postmaster.pid", os.fsencode(self.socket)
+        if pid_file.exists() and pid_file.read_bytes().split(b"\n")[4:5] in ([], [socket]):
+            pid_file.unlink()
+        logs = self.home / "log"
+        if not logs.exists():  # Somebody who tidies up may delete it whole.
+            self.account.make_private(logs)
+        for log in logs.glob("server-*.log"):
+            if log.lstat().st_mtime < time.time() - LOG_SECONDS:
+                log.unlink()
+        # Made anew, never taken over: in /tmp a stranger could have made it.
+        shutil.rmtree(self.socket, ignore_errors=True)
+        self.account.make_private(self.socket)
+        self.on_progress(f"starting PostgreSQL in {self.home}")
+        with opened(self.home / "server.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            os.ftruncate(lock, 0)
+            os.write(lock, os.uname().nodename.encode())
+            # The shell leaves at once, so that the server is nobody's child: a process that
+            # leaves while others still use the server leaves no zombie and waits for nothing.
+            shell = ("/bin/sh", "-c", '"$@" >"$0" 2>&1 &', logs / "start.log")
+            # No TCP: who may enter the socket's directory can connect, and nobody else.
+            options = ("-c", "listen_addresses=", "-c", f"unix_socket_directories={self.socket}")
+            postgres = (self.binaries / "postgres", "-D", self.data, "-p", "5432")
+            self.account.run(*shell, *postgres, *options, inherited=(lock,))
+
+    def _make(self, mutex: int) -> None:
+        self.on_progress(f"making a new database in {self.home}")
+        new = self.home / "cluster.new"
+        # Everybody may connect as the superuser because nobody else can: the socket is the only
+        # way in, and its directory is closed to other users.
+        initdb: list[str | Path] = [self.binaries / "initdb", "-D", new, "--username=postgres"]
+        initdb += ["--auth-local=trust", "--auth-host=reject", "--data-checksums"]
+        initdb += ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        initdb += ["--locale=C", *(f"--set={setting}" for setting in SETTINGS.split())]
+        single = [self.binaries / "postgres", "--single", "-D", new, "-c", "exit_on_error=on"]
+        single += ["-c", "logging_collector=off", "postgres"]
+        try:
+            for directory in (new, self.home / "log"):
+                shutil.rmtree(directory, ignore_errors=True)
+                self.account.make_private(directory)
+            for command, text in ((initdb, ""), (single, "CREATE DATABASE airq;\n")):
+                # With the lock, for the next airq to wait for this program even if we are killed.
+                status, output = self.account.run(*command, text=text, inherited=(mutex,))
+                if status != 0:
+                    end = "\n".join(output.splitlines()[-6:])
+                    raise EmbeddedServerError(f"PostgreSQL failed in {self.home}:\n{end}")
+            new.rename(self.data)
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+    def _log_tail(self) -> str:
+        logs = sorted((self.home / "log").glob("*.log"))
+        newest = max(logs, key=lambda path: path.lstat().st_mtime_ns, default=None)
+        if newest is None:
+            return f"(there is no log in {self.home / 'log'})"
+        # The log belongs to the server's account, which must not lead root to another file.
+        with os.fdopen(os.open(newest, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 1500))
+            return f"{file.read().decode(errors='replace').strip()}\n(the end of {newest})"
