@@ -21,8 +21,9 @@ import pytest
 from airq import embedded
 from airq.simulation import Simulation, write_csv
 from tests.conftest import Airq, Database, airq_environment
-from tests.e2e.serving import get
+from tests.e2e.serving import get, reachable_directory
 from tests.integration.api.process import Answer, Api, serving
+from tests.integration.embedded.processes import wait_for_end
 from tests.ports import free_port
 
 EXPORT = "/air_quality?format=csv"
@@ -297,6 +298,37 @@ def test_ctrl_c_stops_a_service_that_nobody_uses_at_once(environment: dict[str, 
         api.process.send_signal(signal.SIGINT)
         assert api.process.wait(10) == 0
         assert time.monotonic() - began < 5
+
+
+@pytest.fixture
+def own_directory() -> Iterator[Path]:
+    """A data directory for a PostgreSQL of the service's own, which the account that runs it can reach."""
+    with reachable_directory() as directory:
+        yield directory / "data"
+
+
+def postmaster(directory: Path) -> int:
+    """Return the process id of a data directory's PostgreSQL."""
+    return int((directory / "cluster" / "postmaster.pid").read_text().split()[0])
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_waiting_for_a_postgresql_of_its_own(
+    server: embedded.Server, own_directory: Path, second: signal.Signals
+) -> None:
+    with serving({"AIRQ_DATA_DIRECTORY": str(own_directory)}) as api:
+        pid = postmaster(own_directory)
+        os.kill(pid, signal.SIGSTOP)  # So that it does not stop.
+        try:
+            api.process.send_signal(signal.SIGTERM)
+            wait_for_event(api, "service_stopped", 10)
+            with pytest.raises(subprocess.TimeoutExpired):
+                api.process.wait(2)
+            api.process.send_signal(second)
+            assert api.process.wait(5) == 128 + second
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            wait_for_end(own_directory)
 
 
 @pytest.mark.parametrize("variable", ["AIRQ_PORT", "AIRQ_METRICS_PORT"])

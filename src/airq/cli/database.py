@@ -1,5 +1,6 @@
 """The database that a command works on: the one that the settings name, or one of our own."""
 
+import signal
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -101,4 +102,11 @@ def wait_for(url: str, how_long: timedelta | None, *, schema: bool) -> None:
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end."""
-    return uvloop.run(work)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        return uvloop.run(work)
+    finally:
+        # Those that the work set would swallow a signal from now on, as one that shall end the waiting
+        # for a PostgreSQL of our own to stop.
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
