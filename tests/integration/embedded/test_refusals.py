@@ -4,12 +4,15 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from airq import embedded
-from airq.embedded import account, cluster
+from airq.embedded import account, cluster, locks
+from tests.conftest import airq_environment
 from tests.integration.embedded.processes import IS_ROOT, answer, leave, refusal, server_pid, user
 
 
@@ -44,6 +47,33 @@ def test_a_directory_in_use_on_another_machine_is_refused(place: Path, programs:
         lock.write("another-machine")
         lock.flush()
         assert "another container or on another machine" in refusal(place, programs)
+
+
+def test_a_lock_that_is_never_given_back_is_not_waited_for_without_end(
+    place: Path, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "LOCK_SECONDS", 0.2)
+    for name in ("start.lock", "users.lock"):
+        with (place / name).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert "another process has kept its lock for 0.2 s" in refusal(place, programs)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_waiting_for_another_airq(place: Path, how: signal.Signals) -> None:
+    with (place / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen(
+            [sys.executable, "-m", "airq", "loads", "--data-directory", str(place)],
+            env=airq_environment(None),
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stderr
+            said = process.stderr.readline()
+            process.send_signal(how)
+            assert process.wait(10) == 128 + how
+    assert said == f"airq: waiting for another airq to start or stop {place}\n"
 
 
 def test_a_server_that_does_not_start_says_why(place: Path, programs: Path) -> None:
