@@ -49,6 +49,8 @@ def database(
     purposes: Sequence[Purpose],
     data_directory: str | None,
     default: Path | None = None,
+    *,
+    keep: bool = False,
 ) -> Iterator[Urls]:
     """Give the database's URLs; where none is set, run a PostgreSQL of our own meanwhile.
 
@@ -56,6 +58,7 @@ def database(
         purposes: what the command uses the database for, at least one.
         data_directory: what the command line says of the data's place.
         default: where our own database lies if neither the command line nor the settings say.
+        keep: whether our own PostgreSQL is started again where it ends by itself.
 
     Raises:
         ConfigurationError: the settings name a database, and not as this command reaches it; or the
@@ -77,7 +80,7 @@ def database(
 
     directory = data_directory or settings.data_directory
     place = Path(directory) if directory else default or embedded.default_root() / "default"
-    with embedded.running(place, on_progress=presentation.note) as server:
+    with embedded.running(place, on_progress=presentation.note, keep=keep) as server:
         presentation.note(f"data directory: {place}")
         run(migrate(server.url, Role("airq_loader", None), Role("airq_reader", None)))
 

@@ -51,7 +51,7 @@ def serve(settings: Settings, files: tuple[str, ...], sample: bool, data_directo
             from airq import embedded
 
             default = embedded.default_data_directory(files[0] if files else None)
-    with database(settings, purposes, data_directory, default) as urls:
+    with database(settings, purposes, data_directory, default, keep=True) as urls:
         with _with_sample(files, sample) as sources:
             status = load_all(settings, urls.loader, sources) if sources else 0
         if status not in (0, PARTIAL):

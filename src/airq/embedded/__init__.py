@@ -52,6 +52,7 @@ def running(
     *,
     on_progress: Callable[[str], None] = lambda message: None,
     programs_root: Path | None = None,
+    keep: bool = False,
 ) -> Iterator[Server]:
     """Keep a PostgreSQL running while the block runs: made, started or shared as needed.
 
@@ -63,6 +64,8 @@ def running(
         on_progress: gets a sentence for each step that takes a while.
         programs_root: where a copy of the programs is kept if the account that runs them for root
             can't reach the installed ones; None is `default_root()`.
+        keep: also start it again, as often as it ends by itself; `on_progress`, which is then called
+            from another thread too, is told so.
 
     Raises:
         ConfigurationError: the wheel or the directory can't be used as it is.
@@ -82,4 +85,6 @@ def running(
                 " directory, or set AIRQ_DATABASE_URL."
             ) from error
         url = f"postgresql://postgres@/airq?host={quote(str(cluster.socket), safe='')}"
+        if keep:
+            stack.enter_context(cluster.kept())
         yield Server(url, home, binaries, started_here)

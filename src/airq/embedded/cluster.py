@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,8 @@ from airq.embedded.locks import POLL_SECONDS, lock_alone, lock_together, opened,
 
 MAJOR_VERSION = "18"
 START_SECONDS = 300.0  # Recovery after a crash replays up to max_wal_size before it answers.
+CHECK_SECONDS = 1.0  # After that, a server that ended is noticed by whoever keeps it running,
+RETRY_SECONDS = 10.0  # and after that, one that was started for it is looked at again.
 LOG_SECONDS = 6 * 86400  # A weekday's log, which the server begins anew only if it runs by then.
 SOCKET_PATH_BYTES = 103  # The most that macOS accepts; Linux accepts 107.
 READY_SECONDS = 15.0  # For a server that recovers from the end of one of its processes.
@@ -56,6 +59,37 @@ class Cluster:
             stack.callback(self._leave, users)
             return self._start_or_share(mutex)
 
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Start the server again, while the block runs, whenever it has ended."""
+        left = threading.Event()
+        thread = threading.Thread(target=self._keep, args=(left,), name="keep PostgreSQL", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            left.set()
+            thread.join()
+
+    def _keep(self, left: threading.Event) -> None:
+        pause = CHECK_SECONDS
+        while not left.wait(pause):
+            pause = CHECK_SECONDS
+            try:
+                if self._is_alive():
+                    continue
+                with opened(self.home / "start.lock") as mutex:
+                    # Whoever else has the lock is about to start it, and is not waited for.
+                    if not lock_alone(mutex) or self._is_alive():
+                        continue
+                    self.on_progress(f"PostgreSQL in {self.home} has ended by itself")
+                    if not self.data.exists():
+                        raise EmbeddedServerError(f"{self.data} is gone, and with it the data")
+                    self._start_or_share(mutex, left)
+            except (AirqError, OSError, subprocess.SubprocessError) as error:
+                self.on_progress(f"PostgreSQL was not started again: {error}")
+            pause = RETRY_SECONDS
+
     def _leave(self, users: int) -> None:
         """Stop the server unless others use it; a failure is told, and hides none of the command's."""
         try:
@@ -74,10 +108,13 @@ class Cluster:
                 wait_alone(lock)
             yield lock
 
-    def _start_or_share(self, mutex: int) -> bool:
+    def _start_or_share(self, mutex: int, left: threading.Event | None = None) -> bool:
+        """Return, once the server answers or nobody wants it any more, whether it was started here."""
         started_here = False
         deadline = time.monotonic() + START_SECONDS
         while not (alive := self._is_alive()) or not self._answers():
+            if left is not None and left.is_set():
+                break
             if (started_here and not alive) or time.monotonic() > deadline:
                 raise EmbeddedServerError(f"PostgreSQL failed in {self.home}:\n{self._log_tail()}")
             if not alive:
