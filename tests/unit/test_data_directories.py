@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from airq import embedded
+from airq.domain.errors import ConfigurationError
 
 
 def test_each_source_has_a_directory_of_its_own_that_stays_the_same(
@@ -45,3 +46,14 @@ def test_roots_data_are_in_the_systems_directory(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("XDG_DATA_HOME", "/somewhere")
     assert embedded.default_root() == Path("/var/lib/airq")
+
+
+def test_a_user_without_a_home_directory_is_told_how_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(Path, "home", nowhere)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    with pytest.raises(ConfigurationError, match=r"user 4711 .* --data-directory or AIRQ_DATA_DIRECTORY"):
+        embedded.default_data_directory(None)

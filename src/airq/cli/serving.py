@@ -47,7 +47,8 @@ def serve(settings: Settings, files: tuple[str, ...], sample: bool, data_directo
     default = None
     if files or sample:
         purposes.append("loader")
-        if settings.url_of("reader") is None:
+        named = data_directory or settings.data_directory
+        if named is None and settings.url_of("reader") is None:
             from airq import embedded
 
             default = embedded.default_data_directory(files[0] if files else None)

@@ -5,13 +5,28 @@ import os
 import re
 from pathlib import Path
 
+from airq.domain.errors import ConfigurationError
+
 
 def default_root() -> Path:
-    """Return `/var/lib/airq` for root, otherwise `airq` in the user's XDG data directory."""
+    """Return `/var/lib/airq` for root, otherwise `airq` in the user's XDG data directory.
+
+    Raises:
+        ConfigurationError: the user has no home directory.
+    """
     if os.geteuid() == 0:
         return Path("/var/lib/airq")
     named = Path(os.environ.get("XDG_DATA_HOME", ""))
-    return (named if named.is_absolute() else Path.home() / ".local" / "share") / "airq"
+    if named.is_absolute():
+        return named / "airq"
+    try:
+        return Path.home() / ".local" / "share" / "airq"
+    except RuntimeError:
+        raise ConfigurationError(
+            f"user {os.geteuid()} has no home directory in which airq's own PostgreSQL could keep its"
+            " data; name a directory with --data-directory or AIRQ_DATA_DIRECTORY, or set"
+            " AIRQ_DATABASE_URL"
+        ) from None
 
 
 def default_data_directory(source: str | None) -> Path:
@@ -22,6 +37,9 @@ def default_data_directory(source: str | None) -> Path:
 
     Returns:
         A path below `default_root()` with the source's stem and a hash of its absolute path or URL.
+
+    Raises:
+        ConfigurationError: the user has no home directory.
     """
     if source is None:
         return default_root() / "sample"
