@@ -11,6 +11,9 @@ TESTS ?= tests
 CONTAINER_TESTS ?= tests/containers
 CACHE_TESTS ?= tests/cache
 DEPLOY_TESTS ?= tests/deployment
+# A file's name as it is: make replaces no $x in it, and the shell takes it from its environment.
+override CSV := $(value CSV)
+export CSV
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The images, and what their labels say of them.
@@ -35,7 +38,7 @@ help: ## list the verbs
 
 .PHONY: run
 run: $(VENV)/.runs ## serve sample data, or CSV=path, on http://127.0.0.1:8080 (PORT=, AIRQ_METRICS_PORT=)
-	@AIRQ_PORT=$(PORT) exec $(BIN)/airq serve $(if $(CSV),--load "$(CSV)",--sample)
+	@AIRQ_PORT=$(PORT) exec $(BIN)/airq serve $(if $(CSV),--load "$$CSV",--sample)
 
 .PHONY: test
 test: $(VENV)/.develops ## run every test that needs no container engine (TESTS= for some of them)
