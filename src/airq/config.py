@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from airq.domain.errors import ConfigurationError
 
@@ -60,6 +60,18 @@ def _secret(text: str) -> Secret:
     return Secret(text)
 
 
+_TLS = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+_URL_OPTIONS = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "ssl_min_protocol_version": _TLS,
+    "ssl_max_protocol_version": _TLS,
+    "target_session_attrs":
+        ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "gsslib": ("gssapi", "sspi"),
+}  # fmt: skip
+"""Options of a database URL that have a list of values, in PostgreSQL's words, which are the driver's."""
+
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d{1,5})?")
 
 
@@ -80,7 +92,19 @@ def _url(text: str) -> DatabaseUrl:
         raise fault
     if (parts.password or "").startswith(_PLACEHOLDER):
         raise ValueError(f"a URL with a password of your own in the place of {_PLACEHOLDER}")
+    try:
+        options = parse_qsl(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise fault from None
+    for name, value in options:
+        if value not in (allowed := _URL_OPTIONS.get(name, (value,))):
+            raise ValueError(f"a URL whose {name} is one of " + ", ".join(allowed))
     return DatabaseUrl(text)
+
+
+def _host(text: str) -> str:
+    # The form of an IPv6 address in a URL, as the service prints it.
+    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
 
 
 def _purge_url(text: str) -> str:
@@ -158,7 +182,7 @@ class Settings:
     data_directory: str | None = _setting(
         "AIRQ_DATA_DIRECTORY", _text, "Where the PostgreSQL of its own keeps its data."
     )
-    host: str = _setting("AIRQ_HOST", _text, "Address to listen on; * for all.", "127.0.0.1")
+    host: str = _setting("AIRQ_HOST", _host, "Address to listen on; * for all.", "127.0.0.1")
     port: int = _setting("AIRQ_PORT", _whole(1, 65535), "Port of the API.", 8080)
     metrics_port: int = _setting(
         "AIRQ_METRICS_PORT", _whole(1, 65535), "Port of the Prometheus metrics.", 9464

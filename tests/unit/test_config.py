@@ -1,10 +1,12 @@
 """Settings: each is checked when it is read, and no password is ever printed."""
 
+import ssl
 from dataclasses import FrozenInstanceError, fields
 
 import pytest
+from asyncpg import connect_utils
 
-from airq.config import DatabaseUrl, Purpose, Settings, read_settings
+from airq.config import _URL_OPTIONS, DatabaseUrl, Purpose, Settings, read_settings
 from airq.domain.errors import ConfigurationError
 
 URL = "postgresql://owner:secret@db.example.org:5432/air"
@@ -180,6 +182,40 @@ def test_a_character_that_a_url_can_not_hold_is_told_how_to_write() -> None:
 )  # fmt: skip
 def test_every_form_of_url_that_postgresql_knows_is_taken(url: str) -> None:
     assert read_settings({"AIRQ_DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize(
+    ("option", "needed"),
+    [
+        ("sslmode=foo", "a URL whose sslmode is one of disable, allow, prefer, require, verify-ca, "),
+        ("sslmode=require&sslmode=verify_full", "a URL whose sslmode is one of disable, allow,"),
+        ("sslnegotiation=tls", "a URL whose sslnegotiation is one of postgres, direct"),
+        ("ssl_min_protocol_version=1.2", "a URL whose ssl_min_protocol_version is one of TLSv1, TLSv1.1,"),
+        ("ssl_max_protocol_version=SSLv3", "a URL whose ssl_max_protocol_version is one of TLSv1, TLSv1.1,"),
+        ("target_session_attrs=master", "a URL whose target_session_attrs is one of any, read-write,"),
+        ("sslmode", "a URL of the form"),
+    ],
+)  # fmt: skip
+def test_an_option_of_a_url_whose_values_are_known_has_one_of_them(option: str, needed: str) -> None:
+    url = "postgresql://o@db/air?application_name=x&" + option
+    assert fault(AIRQ_DATABASE_URL=url).startswith(f"AIRQ_DATABASE_URL is “{url}”; it must be {needed}")
+
+
+def test_every_value_of_an_option_that_is_taken_is_one_of_the_drivers() -> None:
+    # Those of TLS, which the driver finds by their names, are in the standard library.
+    values = _URL_OPTIONS["sslmode"]
+    assert {value.replace("-", "_") for value in values} == set(connect_utils.SSLMode.__members__)
+    assert set(_URL_OPTIONS["sslnegotiation"]) == {each.value for each in connect_utils.SSLNegotiation}
+    assert set(_URL_OPTIONS["target_session_attrs"]) == {
+        each.value for each in connect_utils.SessionAttribute
+    }
+    for version in _URL_OPTIONS["ssl_min_protocol_version"]:
+        assert hasattr(ssl.TLSVersion, version.replace(".", "_"))
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_address_of_ipv6_may_be_in_brackets_as_in_a_url(host: str) -> None:
+    assert read_settings({"AIRQ_HOST": host}).host == "::1"
 
 
 def test_a_url_whose_password_is_the_placeholder_is_refused() -> None:
