@@ -121,8 +121,9 @@ def _check_container(container: Object, where: str) -> None:
     only(CONTAINER_SECURITY, container.get("securityContext", {}), f"{where}, securityContext")
     only({"drop"}, container.get("securityContext", {}).get("capabilities", {}), f"{where}, capabilities")
     resources = only(RESOURCES, container.get("resources", {}), where)
-    only({"memory"}, resources.get("limits", {}), f"{where}, limits")
-    only({"cpu", "memory"}, resources.get("requests", {}), f"{where}, requests")
+    # Of the disk a container gets here what it takes; emptyDirs keep to their own limits.
+    only({"memory", "ephemeral-storage"}, resources.get("limits", {}), f"{where}, limits")
+    only({"cpu", "memory", "ephemeral-storage"}, resources.get("requests", {}), f"{where}, requests")
     for port in container.get("ports", []):
         only(PORT, port, f"{where}, ports")
     for mount in container.get("volumeMounts", []):
