@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 PORT ?= 8080
 CSV ?=
 TESTS ?= tests
+WORKERS ?= auto
 CONTAINER_TESTS ?= tests/containers
 CACHE_TESTS ?= tests/cache
 DEPLOY_TESTS ?= tests/deployment
@@ -41,8 +42,8 @@ run: $(VENV)/.runs ## serve sample data, or CSV=path, on http://127.0.0.1:8080 (
 	@AIRQ_PORT=$(PORT) exec $(BIN)/airq serve $(if $(CSV),--load "$$CSV",--sample)
 
 .PHONY: test
-test: $(VENV)/.develops ## run every test that needs no container engine (TESTS= for some of them)
-	$(BIN)/python -m pytest $(TESTS)
+test: $(VENV)/.develops ## run every test that needs no container engine (TESTS= for some of them, WORKERS=0 for one at a time)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile $(TESTS)
 
 .PHONY: lint
 lint: $(VENV)/.develops ## check style and types

@@ -181,7 +181,8 @@ def progress(name: str, size: int, *, notices_only: bool) -> Iterator["Watcher"]
         console=console,
         transient=True,
     ) as bar:
-        yield _Bar(bar, _safe(name), size)
+        # Of a path the last part, so that there is room for the numbers.
+        yield _Bar(bar, _safe(name.rpartition("/")[2] or name), size)
 
 
 @contextmanager
