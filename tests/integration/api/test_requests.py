@@ -213,7 +213,6 @@ def test_an_export_is_not_served_where_nobody_could_see_it_break(api: Api, form:
     [
         (b"GET " + b"/livez?".ljust(65_535, b"a") + b" HTTP/1.1", b"414"),
         (b"GET /livez HTTP/1.1\r\n" + b"\r\n".join(b"x-%d: 1" % n for n in range(99)), b"431"),
-        (b"GET /livez HTTP/1.1\r\nX-Long: " + b"a" * 500_000, b"431"),
         (b"GET /livez?\xff HTTP/1.1", b"400"),
         (b"nonsense", b"400"),
         (b"GET /livez HTTP/1.1\r\nContent-Length: x", b"400"),

@@ -172,7 +172,7 @@ def test_a_first_start_that_is_broken_off_leaves_nothing_in_the_way(
         wait_until((directory / state).exists, process)
         os.killpg(process.pid, how)
         _, errors = process.communicate(timeout=30)
-        assert process.returncode == -how
+        assert process.returncode == -how, errors
     # A program that makes the database holds the lock until it ends, also when nobody waits for it.
     wait_until(lambda: not is_held(directory / "start.lock"))
     assert not runs_with(directory / "cluster.new")
