@@ -110,13 +110,6 @@ async def air_quality(request: Request) -> Response:
 
 
 async def _answer_export(request: Request, service: Service, query: Query) -> Response:
-    path, canonical = "/air_quality", query.canonical()
-    known = _known(request, path, canonical, query.format)
-
-    def headers(version: int) -> dict[str, str]:
-        cached = _cached(service, path, canonical, query.format, version)
-        return cached | {"cache-tag": caching.cache_tags(query)}
-
     # ASGI calls it "1.0", and granian "1".
     if request.scope["http_version"] in ("1.0", "1") and request.method == "GET":
         raise Problem(
@@ -124,6 +117,13 @@ async def _answer_export(request: Request, service: Service, query: Query) -> Re
             "Exports are served from HTTP/1.1 on, because HTTP/1.0 can't tell a whole one from a broken one "
             "(nginx: proxy_http_version 1.1). Or ask for pages, with limit.",
         )
+    path, canonical = "/air_quality", query.canonical()
+    known = _known(request, path, canonical, query.format)
+
+    def headers(version: int) -> dict[str, str]:
+        cached = _cached(service, path, canonical, query.format, version)
+        return cached | {"cache-tag": caching.cache_tags(query)}
+
     # Asked beside the export, so that a 304 need not wait until one may begin.
     if known and (version := await service.store.version(query)) in known:
         service.database_answered()
