@@ -10,6 +10,7 @@ import asyncpg
 
 from airq.domain.instants import month_of, next_month, start_of
 from airq.domain.measurements import Columns
+from airq.domain.pollutants import NAMES
 from airq.domain.queries import Query, TimeRange
 from airq.domain.stations import Station, UnknownStation
 from airq.domain.versions import KnownVersions
@@ -24,6 +25,9 @@ EXPORT_CHUNK_ROWS = 5_000
 NONE_KNOWN = KnownVersions()
 MANY_MONTHS = 24
 """With more partitions than this, planning for all of them costs more than asking which are needed."""
+
+KEPT_MONTHS = 120
+"""With more partitions than this, a plan that is kept takes more than 1 MB of each connection."""
 
 
 @dataclass(frozen=True)
@@ -172,8 +176,23 @@ class Measurements:
             StatementTimeout: it took longer than it may.
         """
         assert query.limit is not None
-        async with self._pool.connection() as connection:
+        async with self._pool.connection(keeps_plans=self._keeps_plan(query)) as connection:
             return await self._page(connection, query, query.limit, known)
+
+    def _keeps_plan(self, query: Query) -> bool:
+        """Tell whether one plan serves all queries of this form: those for a station's hours, days or weeks.
+
+        Whatever the range, its rows are read by station and time, so that a plan for any range is the best
+        one for each, and making it costs more than running it. Such a plan includes all partitions: a
+        connection keeps just a few of them.
+        """
+        return (
+            len(query.stations) == 1
+            and query.range.months is not None
+            and query.pollutants == NAMES
+            and query.cursor is None
+            and self._months <= KEPT_MONTHS
+        )
 
     @asynccontextmanager
     async def export(self, query: Query) -> AsyncIterator[tuple[int, AsyncGenerator[Columns, None]]]:

@@ -18,17 +18,28 @@ SILENCE_SECONDS = 2.0
 IDLE_SECONDS = 55.0
 """How long a snapshot may wait for its reader: less than the 60 s behind which PostgreSQL ends it."""
 
+_PLANS = {False: "force_custom_plan", True: "force_generic_plan"}
+
 
 class TooBusy(AirqError):
     """All connections of this process are in use, and none came free in time."""
 
 
 class _Reading(asyncpg.Connection):  # type: ignore[misc]
-    """A connection whose state no reader changes, so that none needs to be reset behind it."""
+    """A connection whose one state that changes, `keeps_plans`, is looked at before each use, so that none
+    needs to be reset behind a reader."""
+
+    keeps_plans = False
 
     def get_reset_query(self) -> str:
         """Return what is run when the connection goes back to the pool: nothing."""
         return ""
+
+    async def keep_plans(self, keep: bool) -> None:
+        """Let PostgreSQL keep a statement's plan, or make it anew each time."""
+        if keep != self.keeps_plans:
+            await self.execute(f"SET plan_cache_mode = {_PLANS[keep]}")
+            self.keeps_plans = keep
 
 
 @dataclass
@@ -71,10 +82,9 @@ class Pool:
                 "statement_timeout": str(round(seconds * 1000)),
                 # A client that stops reading an export must not hold back the database's cleaning.
                 "idle_in_transaction_session_timeout": "60s",
-                # Pages are short: compiling a plan costs more than it saves. Planning each anew pays,
-                # because only a plan made for its own time range leaves the other partitions out.
+                # Pages are short: compiling a plan costs more than it saves.
                 "jit": "off",
-                "plan_cache_mode": "force_custom_plan",
+                "plan_cache_mode": _PLANS[_Reading.keeps_plans],
             },
         )
 
@@ -92,12 +102,14 @@ class Pool:
 
     @asynccontextmanager
     async def connection(
-        self, wait_seconds: float = ACQUIRE_TIMEOUT_SECONDS
+        self, wait_seconds: float = ACQUIRE_TIMEOUT_SECONDS, *, keeps_plans: bool = False
     ) -> AsyncIterator[asyncpg.Connection]:
         """Lend a connection.
 
         Args:
             wait_seconds: how long to wait for one.
+            keeps_plans: let PostgreSQL plan a statement once. Mostly planning each anew pays, because only
+                a plan made for its own time range leaves the other partitions out.
 
         Raises:
             TooBusy: all of them are in use.
@@ -117,6 +129,7 @@ class Pool:
                 raise TooBusy(f"all {self.size} connections are in use") from None
             try:
                 try:
+                    await connection.keep_plans(keeps_plans)
                     yield connection
                 finally:
                     await pool.release(connection)
