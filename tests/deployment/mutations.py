@@ -178,6 +178,7 @@ MUTATIONS = [
     Mutation("memory_holds_what_it_is_for", "shared buffers fill the limit", put("ConfigMap", "database-settings", "data/production.conf", "shared_buffers = 2GB\n")),
     Mutation("memory_holds_what_it_is_for", "files in memory fill the limit", put("Deployment", "cache", f"{POD}/volumes/1/emptyDir/sizeLimit", "1Gi")),
     Mutation("volumes_hold_the_log_of_writes", "the log of writes fills the volume", put("ConfigMap", "database-settings", "data/development.conf", "max_wal_size = 1GB\n"), "overlays/development"),
+    Mutation("volumes_hold_the_log_of_writes", "what a replica lacks fills the volume", put("ConfigMap", "database-settings", "data/replication.conf", "max_slot_wal_keep_size = 8GB\n"), "combinations/read-replica"),
     Mutation("volumes_hold_the_same_data", "the replica's volume is smaller", put("StatefulSet", "database-replica", "spec/volumeClaimTemplates/0/spec/resources/requests/storage", "5Gi"), "combinations/read-replica"),
     Mutation("data_stays", "the volume goes with the StatefulSet", put("StatefulSet", "database", "spec/persistentVolumeClaimRetentionPolicy/whenDeleted", "Delete")),
     Mutation("data_stays", "the data has no volume", put("StatefulSet", "database", "spec/volumeClaimTemplates", [])),

@@ -36,17 +36,22 @@ class Servers:
     primary_port: int = field(default_factory=free_port)
     replica_port: int = field(default_factory=free_port)
 
+    @property
+    def path(self) -> str:
+        """Where programs are found: the server's own first."""
+        return f"{self.binaries}:{os.environ['PATH']}"
+
     def run(self, *command: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run a program as the server's account, in an environment like a pod's."""
         account = pwd.getpwnam(embedded.ROOTS_ACCOUNT) if os.geteuid() == 0 else None
         return subprocess.run(
             [str(part) for part in command], capture_output=True, text=True, check=False, cwd=self.place,
-            env={"PATH": f"{self.binaries}:{os.environ['PATH']}", **environment},
+            env={"PATH": self.path, **environment},
             user=account.pw_uid if account else None, group=account.pw_gid if account else None,
             extra_groups=[] if account else None,
         )  # fmt: skip
 
-    def copy(self) -> "subprocess.CompletedProcess[str]":
+    def copy(self, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run the init container's script; names lead to this machine."""
         return self.run(
             "sh", self.place / "copy-primary.sh",
@@ -55,6 +60,7 @@ class Servers:
             PGPORT=str(self.primary_port),
             POSTGRES_PASSWORD=self.secrets["POSTGRES_PASSWORD"],
             REPLICATION_PASSWORD=self.secrets["AIRQ_REPLICATION_PASSWORD"],
+            **environment,
         )  # fmt: skip
 
     @contextmanager
@@ -155,6 +161,18 @@ def servers(rendered: Rendered, server: embedded.Server) -> Iterator[Servers]:
         yield servers
 
 
+def _removing_too_little(place: Path) -> Path:
+    """Return a directory with an `rm` that is killed before it has removed a copy of the data."""
+    programs = place / "killed"
+    programs.mkdir()
+    (programs / "rm").write_text(
+        '#!/bin/sh\nfor path; do\n  [ -e "$path/standby.signal" ] || continue\n'
+        '  unlink "$path/standby.signal"\n  exit 137\ndone\n'
+    )
+    (programs / "rm").chmod(0o755)
+    return programs
+
+
 def test_a_replica_copies_follows_is_preferred_and_can_be_done_without(
     servers: Servers, rendered: Rendered
 ) -> None:
@@ -208,7 +226,10 @@ def test_a_replica_copies_follows_is_preferred_and_can_be_done_without(
     assert mark.exists()
     signal.with_suffix(".promoted").rename(signal)
 
-    # One whose slot is lost can't follow any more, and is copied anew.
+    # One whose slot is lost can't follow any more, and is copied anew; also if the container is killed while
+    # it removes the old copy, of which the file that shows a promotion may go first.
+    broken_off = servers.copy(PATH=f"{_removing_too_little(servers.place)}:{servers.path}")
+    assert broken_off.returncode == 137, broken_off.stderr
     again = servers.copy()
     assert again.returncode == 0, again.stderr
     assert not mark.exists()

@@ -94,14 +94,18 @@ def volumes_hold_the_same_data(manifests: Manifests) -> list[str]:
 
 
 def volumes_hold_the_log_of_writes(manifests: Manifests) -> list[str]:
-    """A checkpoint comes before the log fills half of the volume; full, PostgreSQL could not even recover."""
+    """What is kept of the log fills no more than half of the volume; full, PostgreSQL could not even recover.
+
+    A checkpoint comes before it is longer than `max_wal_size`; a replica that is away may have it kept longer.
+    """
     faults = []
     for one in manifests.of("StatefulSet"):
-        log = _mib(_database_settings(manifests)["max_wal_size"])
+        settings = _database_settings(manifests)
+        log = max(_mib(settings["max_wal_size"]), _mib(settings.get("max_slot_wal_keep_size", "0")))
         for claim in _claims(one):
             size = _mib(claim["spec"]["resources"]["requests"]["storage"])
             if log * 2 > size:
-                faults.append(f"{name_of(one)} may write {log:g} MiB of log into a volume of {size:g}")
+                faults.append(f"{name_of(one)} may keep {log:g} MiB of log into a volume of {size:g}")
     return faults
 
 

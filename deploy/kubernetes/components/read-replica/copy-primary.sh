@@ -10,7 +10,7 @@ refuse() {
 case $POSTGRES_PASSWORD in change-me*) refuse POSTGRES_PASSWORD ;; esac
 case $REPLICATION_PASSWORD in change-me*) refuse AIRQ_REPLICATION_PASSWORD ;; esac
 
-# It was promoted, and is a primary itself now. A copy that is not whole has another name.
+# It was promoted, and is a primary itself now. A copy that is half made or half removed has another name.
 if [ -s "$PGDATA/PG_VERSION" ] && [ ! -e "$PGDATA/standby.signal" ]; then
     echo "airq-database: this replica was promoted; its data is left as it is"
     exit 0
@@ -45,7 +45,9 @@ if [ -n "$slot" ] && [ -e "$PGDATA/standby.signal" ]; then exit 0; fi
 if [ -z "$slot" ]; then
     primary --command "SELECT pg_create_physical_replication_slot('replica', true)" >/dev/null
 fi
-rm -rf "$PGDATA" "$PGDATA.copying"
+rm -rf "$PGDATA.copying"
+[ ! -e "$PGDATA" ] || mv -T "$PGDATA" "$PGDATA.copying"
+rm -rf "$PGDATA.copying"
 mkdir -p "$(dirname "$PGDATA")"
 PGPASSWORD=$REPLICATION_PASSWORD pg_basebackup --host database --username airq_replication \
     --pgdata "$PGDATA.copying" --slot replica --checkpoint fast --wal-method stream
