@@ -27,11 +27,6 @@ from tests.ports import free_port
 OCTOBER = "2016-10-01 00:00:00"
 
 
-@pytest.fixture
-def publisher(database: Database, tmp_path: Path) -> Publisher:
-    return Publisher(database, tmp_path)
-
-
 @dataclass
 class Command:
     """Runs airq on one database."""

@@ -17,11 +17,6 @@ READER_GONE = 141
 """As a shell says of whom SIGPIPE ended."""
 
 
-@pytest.fixture
-def publisher(database: Database, tmp_path: Path) -> Publisher:
-    return Publisher(database, tmp_path)
-
-
 @contextmanager
 def nobody_reads() -> Iterator[int]:
     """Give a pipe whose reader is gone."""

@@ -26,7 +26,9 @@ def test_make_run_loads_a_file_of_any_name(tmp_path: Path, name: str, by: str) -
     done = subprocess.run(
         ["make", "-s", "run", f"VENV={tmp_path}", *([f"CSV={name}"] if by == "argument" else [])],
         cwd=REPOSITORY,
-        env=os.environ | {"x": "expanded"} | ({"CSV": name} if by == "environment" else {}),
+        env={key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+        | {"x": "expanded"}
+        | ({"CSV": name} if by == "environment" else {}),
         capture_output=True,
         text=True,
         check=False,

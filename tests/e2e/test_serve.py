@@ -23,7 +23,7 @@ from airq.simulation import Simulation, write_csv
 from tests.conftest import Airq, Database, airq_environment
 from tests.e2e.serving import get, reachable_directory
 from tests.integration.api.process import Answer, Api, serving
-from tests.integration.embedded.processes import is_alive, wait_for_end
+from tests.integration.embedded.processes import is_alive, server_pid, wait_for_end
 from tests.ports import free_port
 
 EXPORT = "/air_quality?format=csv"
@@ -307,17 +307,12 @@ def own_directory() -> Iterator[Path]:
         yield directory / "data"
 
 
-def postmaster(directory: Path) -> int:
-    """Return the process id of a data directory's PostgreSQL."""
-    return int((directory / "cluster" / "postmaster.pid").read_text().split()[0])
-
-
 def next_postmaster(directory: Path, killed: int) -> int:
     """Wait until another PostgreSQL has taken a killed one's place; return its process id."""
     deadline = time.monotonic() + 20
     while True:
         with suppress(OSError, IndexError):  # Its file is not there, or not written yet.
-            if (found := postmaster(directory)) != killed:
+            if (found := server_pid(directory)) != killed:
                 return found
         assert time.monotonic() < deadline, "it was not started again"
         time.sleep(0.05)
@@ -330,13 +325,13 @@ def test_services_bring_a_killed_postgresql_of_their_own_back_together(
     with serving(settings) as one, serving(settings) as other:
         for api in (one, other):
             wait_for(api, "/readyz", 200, 5)
-        killed = postmaster(own_directory)
+        killed = server_pid(own_directory)
         os.kill(killed, signal.SIGKILL)
         found = next_postmaster(own_directory, killed)
         for api in (one, other):
             wait_for(api, "/readyz", 200, 20)
         time.sleep(3)
-        assert postmaster(own_directory) == found
+        assert server_pid(own_directory) == found
         assert [one.stop(), other.stop()] == [0, 0]
         said = []
         for api in (one, other):
@@ -352,7 +347,7 @@ def test_a_second_signal_ends_waiting_for_a_postgresql_of_its_own(
     server: embedded.Server, own_directory: Path, second: signal.Signals
 ) -> None:
     with serving({"AIRQ_DATA_DIRECTORY": str(own_directory)}) as api:
-        pid = postmaster(own_directory)
+        pid = server_pid(own_directory)
         os.kill(pid, signal.SIGSTOP)  # So that it does not stop.
         try:
             api.process.send_signal(signal.SIGTERM)

@@ -17,6 +17,11 @@ import asyncpg
 from tests.conftest import Database, Finished, airq_environment
 
 PATIENCE_SECONDS = 30.0
+END_READERS = (
+    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+    "WHERE application_name = 'airq serve' AND datname = current_database()"
+)
+"""Ends the API's sessions, and sees them to their end, so that none of them answers anything any more."""
 
 
 class Session:

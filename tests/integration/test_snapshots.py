@@ -15,11 +15,7 @@ from airq.store.measurements import Measurements
 from tests.conftest import Database
 from tests.integration.api.conftest import load
 from tests.integration.publishing import HEADER
-
-END_THE_SESSION = (
-    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
-    "WHERE application_name = 'airq serve' AND datname = current_database()"
-)
+from tests.integration.sessions import END_READERS
 
 
 @pytest.fixture
@@ -49,7 +45,7 @@ async def exporting(database: Database) -> AsyncIterator[AsyncIterator[Columns]]
 async def leave(database: Database, seconds: float, *, ended: bool) -> None:
     """Leave a chunk unread for a while, in which the server may end the session."""
     if ended:
-        await asyncio.to_thread(database.execute, END_THE_SESSION)
+        await asyncio.to_thread(database.execute, END_READERS)
     await asyncio.sleep(seconds)
 
 

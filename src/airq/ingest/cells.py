@@ -12,6 +12,9 @@ _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d[\d.]*,\d+", re.ASCII)
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d*)?|(?:[. ]\d{3})+(?:,\d*)?)", re.ASCII)
 
+_FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
+"""What Unicode calls marks and letters although nothing of them is seen."""
+
 
 class CellError(ValueError):
     """A cell can't be what its column says; the message is the reason."""
@@ -57,8 +60,8 @@ def parse_station(text: str) -> str:
         raise CellError("an object, such as a geometry; the station's name is needed")
     if text in (".", ".."):
         raise CellError("a step in a path, so that links to a station of this name would lead elsewhere")
-    # Most names are done with here: no printable character is invisible.
-    if not text.isprintable():
+    # Most names are done with here.
+    if not (text.isascii() and text.isprintable()):
         for before, character in pairwise(f" {text}"):
             if _is_invisible(character, before):
                 raise CellError(
@@ -72,4 +75,4 @@ def _is_invisible(character: str, before: str) -> bool:
     if character in "\u200c\u200d":
         # These join or part the letters of scripts such as Persian and Sinhala, where they can be seen.
         return before.isascii()
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return character in _FILLERS or unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")

@@ -96,7 +96,7 @@ def volumes_hold_the_same_data(manifests: Manifests) -> list[str]:
 def volumes_hold_the_log_of_writes(manifests: Manifests) -> list[str]:
     """What is kept of the log fills no more than half of the volume; full, PostgreSQL could not even recover.
 
-    A checkpoint comes before it is longer than `max_wal_size`; a replica that is away may have it kept longer.
+    A checkpoint comes before it is longer than `max_wal_size`; for a replica that is away more is kept.
     """
     faults = []
     for one in manifests.of("StatefulSet"):

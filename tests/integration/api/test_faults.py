@@ -18,7 +18,7 @@ from tests.integration.api import listing
 from tests.integration.api.conftest import Serve, load
 from tests.integration.api.listing import Row
 from tests.integration.api.process import Answer, Api
-from tests.integration.sessions import session
+from tests.integration.sessions import END_READERS, session
 
 
 def at_once(api: Api, *targets: str) -> list[Answer]:
@@ -131,12 +131,7 @@ def test_a_fault_of_our_own_is_a_problem_and_logged_with_its_trace(serve: Serve,
 
 def restore(database: Database, *statements: str) -> None:
     """Do to a database what a restore from a backup does: it ends all connections."""
-    database.execute(
-        *statements,
-        # Seen to its end, so that no request is answered by the connections of before.
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
-        "WHERE application_name = 'airq serve' AND datname = current_database()",
-    )
+    database.execute(*statements, END_READERS)
 
 
 @pytest.fixture

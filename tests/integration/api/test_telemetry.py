@@ -152,7 +152,7 @@ def test_people_get_lines_of_their_own_and_clients_can_not_forge_them(
 def test_logs_that_nobody_reads_cost_nothing_but_their_lines(database: Database) -> None:
     port, metrics_port = free_port(), free_port()
     settings = {
-        "AIRQ_PORT": str(port), "AIRQ_METRICS_PORT": str(metrics_port), "AIRQ_DRAIN_SECONDS": "1",
+        "AIRQ_PORT": str(port), "AIRQ_METRICS_PORT": str(metrics_port), "AIRQ_DRAIN_SECONDS": "3",
         "AIRQ_LOG_FORMAT": "json", "PYTHONUNBUFFERED": "",
     }  # fmt: skip
     reader, writer = os.pipe()
