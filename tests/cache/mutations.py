@@ -146,7 +146,7 @@ MUTATIONS = (
     Mutation(
         "exports_http10",
         "vcl/answering.vcl",
-        'resp.reason == "http-version-not-supported"',
+        'resp.reason == "upgrade-required"',
         'resp.reason == ""',
     ),
     Mutation(MAKING_ROOM, "parameters", "-p nuke_limit=100000\n", ""),

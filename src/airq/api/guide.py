@@ -101,16 +101,16 @@ MEANINGS: dict[str, Meaning] = {
         "which every character that needs it is percent-encoded.",
         "Ask for fewer stations at a time, or for all of them by leaving `station` out.",
     ),
-    "headers-too-large": Meaning(
-        f"The request's headers together have more than {LARGEST_HEADERS:,} bytes. Most often these are "
-        "cookies of other services on the same host.",
-        "Send fewer headers; none is needed here.",
-    ),
-    "http-version-not-supported": Meaning(
+    "upgrade-required": Meaning(
         "An export without `limit` was asked for in HTTP/1.0, where an answer that broke looks like a whole "
         "one.",
         "Use HTTP/1.1, and have proxies on the way use it (nginx: `proxy_http_version 1.1`). Or ask for "
         "pages, with `limit`.",
+    ),
+    "headers-too-large": Meaning(
+        f"The request's headers together have more than {LARGEST_HEADERS:,} bytes. Most often these are "
+        "cookies of other services on the same host.",
+        "Send fewer headers; none is needed here.",
     ),
     "internal-error": Meaning(
         "A fault of the service, not of your request. It is in the service's log.",

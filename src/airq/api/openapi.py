@@ -39,7 +39,7 @@ def document() -> dict[str, Any]:
                 "Measurements by time and station, filtered, in pages (JSON) or whole (CSV, NDJSON).",
                 _listing(),
                 parameters=routes.LISTING,
-                problems=("unknown-station", "not-acceptable", "http-version-not-supported"),
+                problems=("unknown-station", "not-acceptable", "upgrade-required"),
                 headers=_PAGE_HEADERS | _CSV_HEADERS,
             ),
             "/air_quality/latest": _get(

@@ -113,9 +113,10 @@ async def _answer_export(request: Request, service: Service, query: Query) -> Re
     # ASGI calls it "1.0", and granian "1".
     if request.scope["http_version"] in ("1.0", "1") and request.method == "GET":
         raise Problem(
-            "http-version-not-supported",
+            "upgrade-required",
             "Exports are served from HTTP/1.1 on, because HTTP/1.0 can't tell a whole one from a broken one "
             "(nginx: proxy_http_version 1.1). Or ask for pages, with limit.",
+            headers={"upgrade": "HTTP/1.1", "connection": "upgrade"},
         )
     path, canonical = "/air_quality", query.canonical()
     known = _known(request, path, canonical, query.format)
@@ -171,11 +172,11 @@ def _listing(
     if page.more:
         following = query.behind(page.rows.times[-1], page.rows.stations[-1])
         links["next"] = address = _link(path, following.canonical())
-        _check_link(address, "the next page")
+        _check_link(address, "the next page", LONGEST_LINK)
         headers["link"] = f'<{address}>; rel="next"'
     served(request.scope).rows = len(page.rows)
     if query.format == "json":
-        _check_link(_link(path, canonical), "this answer")
+        _check_link(_link(path, canonical), "this answer", LONGEST_TARGET + len("?"))
         body = render_page(query, page.rows, links, limit)
     else:
         head = render_head(query.format, query.pollutants)
@@ -343,12 +344,12 @@ def _link(path: str, query: str) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _check_link(link: str, target: str) -> None:
+def _check_link(link: str, target: str, most: int) -> None:
     """Refuse to give a link that is too long to be served, as one can be where the request encoded less."""
-    if len(link) > LONGEST_LINK:
+    if len(link) > most:
         raise Problem(
             "uri-too-long",
-            f"The link to {target} would have {len(link)} bytes; {LONGEST_LINK} are served. "
+            f"The link to {target} would have {len(link)} bytes; {most} are served. "
             "Ask for fewer stations at a time.",
         )
 

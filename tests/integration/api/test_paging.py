@@ -197,6 +197,10 @@ def test_a_link_that_could_not_be_followed_is_not_given(
             assert "fewer stations" in answer.json()["detail"]
         # Where no link is given, none is missing.
         assert api.get(f"/air_quality?{query}&format=csv&limit=90").body.count(b"\r\n") == 91
+        # What is short enough to be served, written as in a link, is so with its link to itself.
+        query = "&".join(f"station={station.replace('(', '%28')}" for station in stations[:33])
+        assert 8192 - 100 < len(f"/air_quality{query}") <= 8192
+        assert api.get(f"/air_quality?{query}").status == 200
 
 
 def test_stations_that_came_since_are_not_missed_behind_a_cursor(

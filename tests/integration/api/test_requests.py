@@ -202,8 +202,9 @@ def test_an_export_is_not_served_where_nobody_could_see_it_break(api: Api, form:
         return api.raw(f"{method} /air_quality?format={form}{query} HTTP/1.0\r\n\r\n".encode())
 
     head, _, body = ask("GET", "").partition(b"\r\n\r\n")
-    assert head.split()[1] == b"505"
-    assert json.loads(body)["type"] == "/docs#http-version-not-supported"
+    assert head.split()[1] == b"426"
+    assert b"\r\nupgrade: HTTP/1.1\r\n" in head
+    assert json.loads(body)["type"] == "/docs#upgrade-required"
     assert ask("GET", "&limit=1").split()[1] == b"200"
     assert ask("HEAD", "").split()[1] == b"200"
 

@@ -42,8 +42,9 @@ sub explain {
     } elsif (resp.reason == "purge-what") {
         var.set("title", "Bad request");
         var.set("detail", "Say what to purge: Purge-Tags with tags between spaces, or Purge-All: yes.");
-    } elsif (resp.reason == "http-version-not-supported") {
-        var.set("title", "HTTP version not supported");
+    } elsif (resp.reason == "upgrade-required") {
+        set resp.http.Upgrade = "HTTP/1.1";
+        var.set("title", "Upgrade required");
         var.set("detail", "Exports are served from HTTP/1.1 on, because HTTP/1.0 can't tell a whole one from a broken one (nginx: proxy_http_version 1.1). Or ask for pages, with limit.");
     } elsif (resp.reason == "not-encoded") {
         set resp.reason = "bad-request";

@@ -18,7 +18,7 @@ sub take_time {
 sub refuse_ends_that_nobody_sees {
     if (req.proto == "HTTP/1.0" && req.method == "GET" && req.http.X-Cache == "pass"
             && !resp.http.Content-Length && resp.status == 200) {
-        return (synth(505, "http-version-not-supported"));
+        return (synth(426, "upgrade-required"));
     }
 }
 
