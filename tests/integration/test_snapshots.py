@@ -30,13 +30,14 @@ def filled(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @asynccontextmanager
-async def exporting(database: Database) -> AsyncIterator[AsyncIterator[Columns]]:
+async def exporting(database: Database) -> AsyncIterator[AsyncIterator[tuple[int, Columns]]]:
     """Export everything in a snapshot whose first chunk is read."""
     store = Measurements(database.reader, 4, 10)
     await store.open()
     try:
-        async with store.export(Query(format="csv", limit=None)) as (_, chunks), aclosing(chunks):
-            assert len(await anext(chunks)) == 2
+        async with aclosing(store.export(Query(format="csv", limit=None))) as chunks:
+            _, rows = await anext(chunks)
+            assert len(rows) == 2
             yield chunks
     finally:
         await store.close()
@@ -83,9 +84,32 @@ def test_a_session_that_ends_before_that_is_a_database_that_went_away(
         asyncio.run(read_on())
 
 
+@pytest.fixture
+def enough_time(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A minute for each chunk, as outside of tests."""
+    monkeypatch.setattr(pool, "IDLE_SECONDS", 60)
+
+
+@pytest.mark.usefixtures("enough_time")
 def test_a_reader_who_is_quick_enough_gets_everything(filled: Database) -> None:
     async def read_on() -> list[int]:
         async with exporting(filled) as chunks:
-            return [len(chunk) async for chunk in chunks]
+            return [len(rows) async for _, rows in chunks]
 
     assert asyncio.run(read_on()) == [1]
+
+
+@pytest.mark.usefixtures("enough_time")
+def test_the_last_chunk_may_be_read_as_slowly_as_one_likes(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read_on() -> None:
+        async with exporting(filled) as chunks:
+            _, rows = await anext(chunks)
+            assert len(rows) == 1
+            monkeypatch.setattr(pool, "IDLE_SECONDS", 0.2)
+            await leave(filled, 0.3, ended=True)
+            with pytest.raises(StopAsyncIteration):
+                await anext(chunks)
+
+    asyncio.run(read_on())

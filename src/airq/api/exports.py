@@ -49,13 +49,13 @@ class Export(Response):
         form, pollutants = self._query.format, self._query.pollutants
         gone = asyncio.create_task(_disconnected(receive))
         try:
-            async with self._store.export(self._query) as (version, chunks), aclosing(chunks):
-                first = await anext(chunks)
+            async with aclosing(self._store.export(self._query)) as chunks:
+                version, rows = await anext(chunks)
                 self._on_answer()
                 await send(self._start(version))
-                await send(_part(render_head(form, pollutants) + render_rows(form, first, pollutants)))
-                served(scope).rows += len(first)
-                async for rows in chunks:
+                await send(_part(render_head(form, pollutants) + render_rows(form, rows, pollutants)))
+                served(scope).rows += len(rows)
+                async for _, rows in chunks:
                     if gone.done():
                         served(scope).error = "client-gone"
                         return

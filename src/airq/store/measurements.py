@@ -1,7 +1,7 @@
 """What the API reads: one statement a page, with the version of the data that it shows."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -194,9 +194,8 @@ class Measurements:
             and self._months <= KEPT_MONTHS
         )
 
-    @asynccontextmanager
-    async def export(self, query: Query) -> AsyncIterator[tuple[int, AsyncGenerator[Columns, None]]]:
-        """Read all rows of a query without a limit from one snapshot: their version, and them in chunks.
+    async def export(self, query: Query) -> AsyncGenerator[tuple[int, Columns], None]:
+        """Read all rows of a query without a limit from one snapshot: in chunks, with their version.
 
         There is a first chunk always, if need be without rows.
 
@@ -205,20 +204,17 @@ class Measurements:
             SessionExpired: the reader left a chunk for so long that the snapshot is gone.
             Exception: as of `page`; while the rows are read too.
         """
-
-        async def chunks(connection: asyncpg.Connection, page: Page) -> AsyncGenerator[Columns, None]:
-            while True:
+        async with self._pool.snapshot() as connection:
+            page = await self._page(connection, query, EXPORT_CHUNK_ROWS, NONE_KNOWN)
+            while page.more:
                 assert page.rows is not None
                 with waiting_for_reader():
-                    yield page.rows
-                if not page.more:
-                    return
+                    yield page.version, page.rows
                 at = query.behind(page.rows.times[-1], page.rows.stations[-1])
                 page = await self._page(connection, at, EXPORT_CHUNK_ROWS, NONE_KNOWN)
-
-        async with self._pool.snapshot() as connection:
-            first = await self._page(connection, query, EXPORT_CHUNK_ROWS, NONE_KNOWN)
-            yield first.version, chunks(connection, first)
+        # Nothing more is read: who takes the last chunk slowly holds no connection meanwhile.
+        assert page.rows is not None
+        yield page.version, page.rows
 
     async def version(self, query: Query) -> int:
         """Return the version of the data that a query asks for.
