@@ -110,6 +110,7 @@ async def enter_unopened(url: str, name: str, outcome: str, reason: str) -> Load
         The ledger's entry.
 
     Raises:
+        LoadFailed: the database takes no entry.
         DatabaseUnavailable: the database can't be reached.
         SchemaUnusable: the database has no schema of airq's, or the role may not load.
     """

@@ -267,6 +267,37 @@ def test_what_can_not_be_opened_is_told_though_the_ledger_can_not_be_reached(com
     }  # fmt: skip
 
 
+READ_ONLY = """
+    DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+    END $$
+"""
+
+
+def test_a_database_that_takes_no_writes_is_told_and_hides_nothing(
+    command: Command, publisher: Publisher
+) -> None:
+    publisher.database.execute(READ_ONLY)
+    missing = command("load", "/no/such.csv")
+    assert missing.status == 4
+    assert missing.err.startswith("airq: error: /no/such.csv: No such file or directory\nairq: the ledger ")
+    there = command("load", publisher.write(row(OCTOBER, "a", 1)))
+    assert there.status == 1
+    assert re.match(
+        "airq: error: the database refused this load: .* read-only transaction; nothing of it is visible\n",
+        there.err,
+    )
+
+
+def test_a_load_that_can_not_be_read_back_is_told_as_loaded(command: Command, publisher: Publisher) -> None:
+    publisher.database.execute("REVOKE SELECT ON airq.rejected_row FROM airq_loader")
+    done = command("load", publisher.write(row(OCTOBER, "a", 1)))
+    assert done.status == 1
+    assert ": loaded in " in done.out
+    assert "load 1 is committed, and what it touched can't be read: " in done.err
+    assert len(publisher.contents()) == 1
+
+
 def test_standard_input_plain_or_gzip_loads(command: Command, publisher: Publisher) -> None:
     text = f"{HEADER}\n{row(OCTOBER, 'a', 1)}\n".encode()
     done = command("load", "-", stdin=text)

@@ -106,10 +106,17 @@ def load_all(
                     source.name = name
                     with presentation.progress(source.name, source.size, notices_only=as_json) as watcher:
                         entry = run(load_source(url, source, options or Options(), watcher))
-                        # What is stale must be known before anything is printed, which can fail.
-                        _, rejects, touched = run(read_load(url, entry.id, SHOWN_REJECTS))
-                        tags += tags_touched((one.station, one.month) for one in touched)
-                    status = PARTIAL if entry.rejected else 0
+                        status = PARTIAL if entry.rejected else 0
+                        try:
+                            # What is stale must be known before anything is printed, which can fail.
+                            _, rejects, touched = run(read_load(url, entry.id, SHOWN_REJECTS))
+                            tags += tags_touched((one.station, one.month) for one in touched)
+                        except AirqError as fault:
+                            rejects, status = [], status_of(fault)
+                            watcher.notice(
+                                f"load {entry.id} is committed, and what it touched can't be read: {fault}; "
+                                "caches are not purged of it (airq purge --all)"
+                            )
             except Refused as refusal:
                 entry, status = refusal.load, REFUSED
                 rejects = run(read_rejects(url, entry.id, SHOWN_REJECTS))

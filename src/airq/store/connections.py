@@ -74,10 +74,7 @@ def translate(error: Exception, database: str = "the database") -> Exception:
     """
     if isinstance(error, asyncpg.QueryCanceledError):
         return StatementTimeout(f"{database} took longer than the statement timeout allows")
-    cause: BaseException | None = error
-    while isinstance(cause, asyncpg.InterfaceError):
-        # The driver can't end a transaction whose session is gone; why it is gone is what tells.
-        cause = cause.__context__
+    cause = cause_of(error)
     if isinstance(cause, SessionExpired):
         return cause
     if isinstance(cause, asyncpg.IdleInTransactionSessionTimeoutError):
@@ -94,6 +91,13 @@ def translate(error: Exception, database: str = "the database") -> Exception:
         )
     if isinstance(error, _GONE):
         return DatabaseUnavailable(f"{database} can't be reached: {reason_of(error)}")
+    return error
+
+
+def cause_of(error: Exception) -> Exception:
+    """Return why a session is gone, where the driver says that it can't end a transaction in it."""
+    while isinstance(error, asyncpg.InterfaceError) and isinstance(error.__context__, Exception):
+        error = error.__context__
     return error
 
 
@@ -148,6 +152,7 @@ class Hosts:
         clock: a monotonic clock in seconds.
     """
 
+    host_seconds: float = HOST_TIMEOUT_SECONDS
     clock: Callable[[], float] = time.monotonic
     _silent: dict[str, float] = field(default_factory=dict, init=False)
 
@@ -174,9 +179,8 @@ class Hosts:
             if one in failed:
                 continue
             try:
-                connection = await _connect(
-                    one, HOST_TIMEOUT_SECONDS, options | {"target_session_attrs": kind}
-                )
+                wanted = options | {"target_session_attrs": kind}
+                connection = await _connect(one, self.host_seconds, wanted)
             except asyncpg.TargetServerAttributeNotMatched as error:
                 fault = error
             except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
@@ -222,7 +226,9 @@ async def connected(url: str, name: str) -> AsyncIterator[asyncpg.Connection]:
     """
     async with translated_faults(_place(url)):
         try:
-            connection = await Hosts().connect(url, server_settings={"application_name": name})
+            # Nobody waits for a command's connection as one does for readiness.
+            hosts = Hosts(host_seconds=CONNECT_TIMEOUT_SECONDS)
+            connection = await hosts.connect(url, server_settings={"application_name": name})
         except FileNotFoundError as error:
             # The driver does not say which file; without any of these it is the server's socket.
             reason = ": ".join(filter(None, (error.strerror, ", ".join(_missing_files(url)))))

@@ -8,7 +8,14 @@ from typing import TypeAlias
 import asyncpg
 
 from airq.domain.errors import AirqError
-from airq.store.connections import DatabaseUnavailable, SessionExpired, from_codec, reason_of, translate
+from airq.store.connections import (
+    DatabaseUnavailable,
+    SessionExpired,
+    cause_of,
+    from_codec,
+    reason_of,
+    translate,
+)
 
 LOAD_LOCK = 0x6C6F6164
 """Key of the advisory lock that one load or undo at a time holds ("load" in ASCII)."""
@@ -23,7 +30,7 @@ NO_EFFECT = {"load": "nothing of it is visible", "undo": "nothing was undone"}
 
 
 class LoadFailed(AirqError):
-    """The database could not take a load or an undo; it has no effect."""
+    """The database could not take a load or an undo; unless its commit was under way, it has no effect."""
 
 
 class UnknownLoad(AirqError):
@@ -95,14 +102,22 @@ async def begin(connection: Connection, kind: str, file: str, undoes: int | None
 
     Returns:
         Its number.
+
+    Raises:
+        LoadFailed: the database is there and takes no entry, as one that is full or follows another.
     """
-    await mark_interrupted(connection)
-    async with connection.transaction():
-        number: int = await connection.fetchval(
-            "INSERT INTO airq.load (kind, file, undoes) VALUES ($1, $2, $3) RETURNING id",
-            kind, file, undoes,
-        )  # fmt: skip
-        await connection.execute("SELECT pg_advisory_lock($1, $2)", RUNNING_LOCK, number)
+    try:
+        await mark_interrupted(connection)
+        async with connection.transaction():
+            number: int = await connection.fetchval(
+                "INSERT INTO airq.load (kind, file, undoes) VALUES ($1, $2, $3) RETURNING id",
+                kind, file, undoes,
+            )  # fmt: skip
+            await connection.execute("SELECT pg_advisory_lock($1, $2)", RUNNING_LOCK, number)
+    except asyncpg.PostgresError as error:
+        if translate(error) is error:
+            raise describe(error, kind) or error from error
+        raise
     return number
 
 
@@ -160,12 +175,9 @@ def describe(error: Exception, kind: str) -> AirqError | None:
     untouched = NO_EFFECT[kind]
     translated = translate(error)
     if isinstance(translated, DatabaseUnavailable | SessionExpired):
-        while isinstance(error, asyncpg.InterfaceError) and isinstance(error.__context__, Exception):
-            # The driver can't end a transaction whose connection is gone; why it is gone is what tells.
-            error = error.__context__
         twice = "nothing is undone twice" if kind == "undo" else "nothing enters twice"
         return LoadFailed(
-            f"the connection to the database was lost ({reason_of(error)}); run it again, {twice}"
+            f"the connection to the database was lost ({reason_of(cause_of(error))}); run it again, {twice}"
         )
     if isinstance(error, asyncpg.InsufficientResourcesError):
         return LoadFailed(f"the database has no room for this {kind} ({reason_of(error)}); {untouched}")
