@@ -271,8 +271,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables; an empty one counts as left out.
 
     Raises:
-        ConfigurationError: variables have values that are not allowed, alone or together, or one is missing
-            that another needs; the message names all of them.
+        ConfigurationError: variables have values that are not allowed or, where each of them could be read,
+            not together, or one is missing that another needs; the message names all of them.
     """
     declared = {f.metadata["name"]: f for f in fields(Settings) if f.metadata}
     values: dict[str, Any] = {}
@@ -289,15 +289,16 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         except ValueError as error:
             faults.append(f"{name} is “{_shown(setting, text)}”; it must be {error}")
     settings = Settings(**values, unknown=tuple(sorted(unknown)))
-    if settings.port == settings.metrics_port:
-        faults.append(f"AIRQ_PORT and AIRQ_METRICS_PORT are both {settings.port}; each must have its own")
+    if not faults:  # What could not be read can't be compared.
+        if settings.port == settings.metrics_port:
+            faults.append(f"AIRQ_PORT and AIRQ_METRICS_PORT are both {settings.port}; each must have its own")
+        if settings.purge_url is not None and settings.purge_token is None:
+            # A load would learn it from the caches, when it is committed.
+            faults.append(
+                "AIRQ_PURGE_TOKEN is not set and AIRQ_PURGE_URL is; it must be what the caches ask for"
+            )
     if faults:
         raise ConfigurationError("\n".join(faults))
-    if settings.purge_url is not None and settings.purge_token is None:
-        # A load would learn it from the caches, when it is committed.
-        raise ConfigurationError(
-            "AIRQ_PURGE_TOKEN is not set and AIRQ_PURGE_URL is; it must be what the caches ask for"
-        )
     return settings
 
 

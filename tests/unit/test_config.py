@@ -67,6 +67,11 @@ def test_a_value_that_is_not_allowed_is_told_with_what_is(name: str, value: str,
 
 def test_all_faults_are_told_at_once() -> None:
     assert fault(AIRQ_PORT="x", AIRQ_LOG_FORMAT="y").count("\n") == 1
+    assert fault(AIRQ_PORT="9464", AIRQ_PURGE_URL="http://cache/").count("\n") == 1
+
+
+def test_what_could_not_be_read_is_compared_with_nothing() -> None:
+    assert fault(AIRQ_PORT="x", AIRQ_METRICS_PORT="8080").count("\n") == 0
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """A PostgreSQL of our own on this machine, shared by the airq processes that name its directory.
 
 Its processes agree by three lock files. The kernel releases a lock when its holders end, however
-they end, so nothing here trusts a process id, and a `kill -9` leaves nothing to clean up:
+they end, so whether a server is alive is never told by a process id, and a `kill -9` leaves nothing to
+clean up:
 
 - `start.lock` is held by whoever makes, starts or stops the server;
 - `users.lock` is held, shared, by each airq that uses it: who can have it alone is the last one;

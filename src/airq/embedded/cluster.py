@@ -39,7 +39,7 @@ class EmbeddedServerError(AirqError):
 
 
 class Cluster:
-    """The PostgreSQL below one data directory; its methods need `start.lock`."""
+    """The PostgreSQL below one data directory; `join` and `kept` take `start.lock`, the others need it."""
 
     def __init__(
         self, home: Path, account: Account, binaries: Path, on_progress: Callable[[str], None]
@@ -97,7 +97,9 @@ class Cluster:
                 if lock_alone(users):
                     self._stop()
                     shutil.rmtree(self.socket, ignore_errors=True)
-        except (AirqError, OSError, subprocess.SubprocessError) as error:
+        except AirqError as error:
+            self.on_progress(str(error))
+        except (OSError, subprocess.SubprocessError) as error:
             self.on_progress(f"PostgreSQL in {self.home} could not be stopped: {error}")
 
     @contextmanager
@@ -140,7 +142,9 @@ class Cluster:
                 " nothing, and recovers with the next start"
             )
             if not any(self._ends(mode, AT_ONCE_SECONDS) for mode in ("immediate", "kill")):
-                raise EmbeddedServerError("processes of it do not end")
+                raise EmbeddedServerError(
+                    f"PostgreSQL in {self.home} could not be stopped: processes of it do not end"
+                )
         except (KeyboardInterrupt, SystemExit):
             # Who does not wait for it leaves nothing running all the same.
             self._signal("immediate")

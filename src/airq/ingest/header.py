@@ -15,6 +15,7 @@ from airq.domain.pollutants import (
     normalize,
     split_unit,
 )
+from airq.domain.printing import visible
 
 SEPARATORS = (",", ";", "\t")
 
@@ -236,6 +237,6 @@ def _hints(names: Sequence[str], spellings: Sequence[str], has_pollutants: bool)
 
 
 def excerpt(text: str, most: int = 200) -> str:
-    """Return the beginning of a text that may be long, with a � for what can't be printed."""
-    text = "".join(c if c.isprintable() else "�" for c in text[: most + 1])
+    """Return the beginning of a text that may be long and hold what can't be printed."""
+    text = visible(text[: most + 1])
     return text if len(text) <= most else text[:most] + "…"

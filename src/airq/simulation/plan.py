@@ -1,5 +1,6 @@
 """What is to be simulated: how many stations, for how long, how often, with how many gaps."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -75,11 +76,12 @@ class Simulation:
             "from 1900 to 2099, in UTC",
         )
         most_days = (to_datetime(END) - self.start) / timedelta(days=1)
+        shown_days = math.floor(most_days * 10) / 10
         _require(
             0 < self.days <= most_days and self._duration_ms > 0,
             "days",
             self.days,
-            f"more than 0, and at most {most_days:,g} from this start, to the end of 2099",
+            f"more than 0, and at most {shown_days:,g} from this start, to the end of 2099",
         )
 
     @property

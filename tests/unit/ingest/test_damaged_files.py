@@ -183,6 +183,9 @@ def read_file(data: bytes, directory: Path) -> Reading:
         return read_stream(stream)
 
 
+INVISIBLE = (
+    "0007", "001B", "0085", "00AD", "200B", "200D", "202E", "2028", "2066", "3164", "FEFF", "E0001",
+)  # fmt: skip
 NOT_TIME = "not a time of the form 2016-10-01T00:00:00.000Z"
 NO_DAY = "no such day in the calendar"
 NO_TIME_OF_DAY = "no such time of day; it goes from 00:00:00 to 23:59:59, or 24:00 as a day's end"
@@ -383,7 +386,7 @@ DAMAGES = {
                 )
             ],
         )
-        for code in ("0007", "001B", "0085", "00AD", "200B", "200D", "202E", "2028", "2066", "FEFF", "E0001")
+        for code in INVISIBLE
     },
     "a byte order mark before a station": Damage(
         "2016-10-01 00:00:00,\ufeffa,1,2\n".encode(),
