@@ -149,6 +149,7 @@ MUTATIONS = (
         'resp.reason == "upgrade-required"',
         'resp.reason == ""',
     ),
+    Mutation("exports_http10", "vcl/answering.vcl", '        set resp.http.Upgrade = "HTTP/1.1";\n', ""),
     Mutation(MAKING_ROOM, "parameters", "-p nuke_limit=100000\n", ""),
     Mutation(
         "exports_broken",
