@@ -273,7 +273,6 @@ MUTATIONS = (
         'r="} + req.http.X-Left',
         'r="} + vsthrottle.remaining(req.http.X-Client, 10, 10s)',
     ),
-    Mutation("rate", "vcl/naming.vcl", "    unset req.http.X-Client;\n", ""),
     Mutation("rate", "vcl/naming.vcl", "    unset req.http.X-Left;\n", ""),
     Mutation("rate", "vcl/airq.vcl", "    unset bereq.http.X-Left;\n", ""),
     Mutation("rate", "vcl/airq.vcl", "    unset bereq.http.X-Client;\n", ""),

@@ -5,7 +5,6 @@ sub name_request {
     # These are ours alone; nobody sets them from outside.
     unset req.http.X-Cache;
     unset req.http.X-Current-Only;
-    unset req.http.X-Client;
     unset req.http.X-Left;
 
     if (req.http.X-Request-ID ~ "^[A-Za-z0-9._-]{1,128}$") {
