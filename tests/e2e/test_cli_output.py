@@ -124,6 +124,22 @@ def test_an_output_without_room_is_a_fault_that_is_told(
         )  # fmt: skip
 
 
+HEARD_AGAIN = """
+import os
+from airq.cli import presentation
+room = os.dup(2)
+os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+presentation.note("while the disk was full")
+os.dup2(room, 2)
+presentation.note("since there is room")
+"""
+
+
+def test_what_is_said_once_there_is_room_again_is_heard() -> None:
+    done = subprocess.run([sys.executable, "-c", HEARD_AGAIN], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "airq: since there is room\n")
+
+
 def test_without_any_output_a_command_does_its_work(publisher: Publisher) -> None:
     path = publisher.write(row(OCTOBER, "a", 1))
     closed = subprocess.run(

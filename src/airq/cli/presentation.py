@@ -62,7 +62,9 @@ def written(output: IO[Any]) -> Iterator[None]:
 
 def discard(stream: IO[Any]) -> None:
     """Send what a stream still holds nowhere, so that it does not fail once more when it is closed."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 class _Console(Console):
@@ -102,11 +104,16 @@ def note(message: str) -> None:
 
 
 def _tell(text: str) -> None:
-    """Print to standard error; that nobody hears it keeps nothing from being done."""
+    """Print to standard error; that nobody hears it keeps nothing from being done, nor later ones from it."""
     try:
         _err().print(text)
     except OSError:
+        # What could not be written is lost; the next may find room.
+        kept = os.dup(sys.stderr.fileno())
         discard(sys.stderr)
+        sys.stderr.flush()
+        os.dup2(kept, sys.stderr.fileno())
+        os.close(kept)
 
 
 def _print_json(content: object) -> None:
