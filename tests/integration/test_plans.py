@@ -109,3 +109,25 @@ def test_a_kept_plan_finds_months_that_are_loaded_later(database: Database, tmp_
         return counts
 
     assert asyncio.run(asked()) == [1, 0, 0, 1, 1, 0, 1, 1, 1]
+
+
+def test_a_change_that_was_broken_off_is_made_again(filled: Database) -> None:
+    async def asked() -> list[str]:
+        store = Measurements(filled.reader, 1, 10)
+        await store.open()
+        try:
+            await store.page(day(1))
+            async with store._pool.connection(keeps_plans=True) as connection:
+                change = asyncio.create_task(connection.keep_plans(False))
+                await asyncio.sleep(0)
+                change.cancel()
+                await asyncio.gather(change, return_exceptions=True)
+            modes = []
+            for keeps in (True, False):
+                async with store._pool.connection(keeps_plans=keeps) as connection:
+                    modes.append(await connection.fetchval("SHOW plan_cache_mode"))
+            return modes
+        finally:
+            await store.close()
+
+    assert asyncio.run(asked()) == ["force_generic_plan", "force_custom_plan"]

@@ -29,7 +29,7 @@ class _Reading(asyncpg.Connection):  # type: ignore[misc]
     """A connection whose one state that changes, `keeps_plans`, is looked at before each use, so that none
     needs to be reset behind a reader."""
 
-    keeps_plans = False
+    keeps_plans: bool | None = False
 
     def get_reset_query(self) -> str:
         """Return what is run when the connection goes back to the pool: nothing."""
@@ -38,6 +38,8 @@ class _Reading(asyncpg.Connection):  # type: ignore[misc]
     async def keep_plans(self, keep: bool) -> None:
         """Let PostgreSQL keep a statement's plan, or make it anew each time."""
         if keep != self.keeps_plans:
+            # Whoever breaks this off does not know whether it was done.
+            self.keeps_plans = None
             await self.execute(f"SET plan_cache_mode = {_PLANS[keep]}")
             self.keeps_plans = keep
 
@@ -84,7 +86,7 @@ class Pool:
                 "idle_in_transaction_session_timeout": "60s",
                 # Pages are short: compiling a plan costs more than it saves.
                 "jit": "off",
-                "plan_cache_mode": _PLANS[_Reading.keeps_plans],
+                "plan_cache_mode": _PLANS[False],
             },
         )
 
