@@ -12,7 +12,8 @@ from airq.api.routes import Service
 from airq.api.server import Listener, address_of, serve, url_of
 from airq.config import Settings
 from airq.store.connections import DatabaseUnavailable
-from airq.store.measurements import Freshness, Measurements
+from airq.store.measurements import Measurements
+from airq.store.summaries import Freshness
 from airq.telemetry.events import ServiceStarted, SettingUnknown, Telemetry
 from airq.telemetry.logs import log_observer
 from airq.telemetry.metrics import Metrics, StoreState

@@ -12,11 +12,13 @@ from airq.domain.instants import month_of, next_month, start_of
 from airq.domain.measurements import Columns
 from airq.domain.pollutants import NAMES
 from airq.domain.queries import Query, TimeRange
-from airq.domain.stations import Station, UnknownStation
+from airq.domain.stations import Station
 from airq.domain.versions import KnownVersions
+from airq.store.catalog import Catalog
 from airq.store.connections import SchemaUnusable, from_codec, set_codecs, to_codec
 from airq.store.pool import Pool, TooBusy, waiting_for_reader
 from airq.store.schema import NEEDED_SCHEMA, schema_revision
+from airq.store.summaries import Freshness, read_freshness, read_stations
 
 CHECK_WAIT_SECONDS = 1.5
 """Less than those who ask for readiness wait for its answer."""
@@ -45,17 +47,6 @@ class Page:
     more: bool
 
 
-@dataclass(frozen=True)
-class Freshness:
-    """What the metrics tell of the data; times in milliseconds since 1970."""
-
-    newest: int | None
-    measurements: int
-    stations: int
-    loads: dict[str, int]
-    last_load: int | None
-
-
 @dataclass
 class Measurements:
     """Reads measurements from a pool of connections.
@@ -70,9 +61,7 @@ class Measurements:
     pool_size: int
     statement_timeout_seconds: float
     _pool: Pool = field(init=False)
-    _names: dict[int, str] = field(default_factory=dict)
-    _ids: dict[str, int] = field(default_factory=dict)
-    _months: int = 0
+    _catalog: Catalog = field(default_factory=Catalog, init=False)
 
     def __post_init__(self) -> None:
         self._pool = Pool(self.url, self.pool_size, self.statement_timeout_seconds, self._prepare)
@@ -113,9 +102,8 @@ class Measurements:
 
     async def _prepare(self, connection: asyncpg.Connection) -> None:
         await set_codecs(connection)
-        # Behind a restore from a backup, a station's number may be another one's.
-        with suppress(asyncpg.PostgresError):
-            await self._learn_stations(connection)
+        with suppress(asyncpg.PostgresError):  # Who asks for more will hear it: there may be no schema yet.
+            await self._catalog.learn(connection)
 
     async def check_stations(self, names: Sequence[str]) -> None:
         """Make sure that stations exist.
@@ -124,42 +112,9 @@ class Measurements:
             UnknownStation: one of them does not.
             TooBusy, DatabaseUnavailable, SchemaUnusable, StatementTimeout: the database can't be asked.
         """
-        if any(name not in self._ids for name in names):
+        if any(name not in self._catalog.ids for name in names):
             async with self._pool.connection() as connection:
-                await self._ids_of(connection, names)
-
-    async def _ids_of(self, connection: asyncpg.Connection, names: Sequence[str]) -> list[int]:
-        """Return stations' numbers in the database that a connection leads to.
-
-        Only a connection that is held already can tell them: opening one may show that the database was
-        restored from a backup, with other numbers.
-
-        Raises:
-            UnknownStation: it has no station of one of these names.
-        """
-        missing = [name for name in names if name not in self._ids]
-        if missing:
-            # The missing ones alone, because anybody may ask for names that nobody has. PostgreSQL's
-            # texts can't hold a zero character, and it would call that a fault.
-            rows = await connection.fetch(
-                "SELECT id, name FROM airq.station WHERE name = ANY($1::text[])",
-                [name for name in missing if "\0" not in name],
-            )
-            for number, name in rows:
-                self._names[number] = name
-                self._ids[name] = number
-            for name in names:
-                if name not in self._ids:
-                    raise UnknownStation(name)
-        return [self._ids[name] for name in names]
-
-    async def _learn_stations(self, connection: asyncpg.Connection) -> None:
-        rows = await connection.fetch("SELECT id, name FROM airq.station")
-        self._months = await connection.fetchval(
-            "SELECT count(*) FROM airq.coverage WHERE station_id = 0 AND month > '-infinity'"
-        )
-        self._names = dict(map(tuple, rows))
-        self._ids = {name: number for number, name in self._names.items()}
+                await self._catalog.ids_of(connection, names)
 
     async def page(self, query: Query, known: KnownVersions = NONE_KNOWN) -> Page:
         """Read one page.
@@ -191,7 +146,7 @@ class Measurements:
             and query.range.months is not None
             and query.pollutants == NAMES
             and query.cursor is None
-            and self._months <= KEPT_MONTHS
+            and self._catalog.months <= KEPT_MONTHS
         )
 
     async def export(self, query: Query) -> AsyncGenerator[tuple[int, Columns], None]:
@@ -223,7 +178,7 @@ class Measurements:
             Exception: as of `page`.
         """
         async with self._pool.connection() as connection:
-            ids = await self._ids_of(connection, query.stations)
+            ids = await self._catalog.ids_of(connection, query.stations)
             version: int = await connection.fetchval(_VERSION, *_version_arguments(query, ids))
             return version
 
@@ -231,9 +186,9 @@ class Measurements:
         self, connection: asyncpg.Connection, query: Query, limit: int, known: KnownVersions
     ) -> Page:
         """Read a page; of a long range only the months that it needs."""
-        ids = await self._ids_of(connection, query.stations)
+        ids = await self._catalog.ids_of(connection, query.stations)
         months = query.range.months
-        asked = self._months if months is None else min(len(months), self._months)
+        asked = self._catalog.months if months is None else min(len(months), self._catalog.months)
         window = await self._window(connection, query, ids, limit) if asked > MANY_MONTHS else None
         if window is not None:
             narrowed = replace(query, range=window)
@@ -315,7 +270,7 @@ class Measurements:
             time, station = query.cursor.time, query.cursor.station
             before = [
                 number
-                for number, name in self._names.items()
+                for number, name in self._catalog.names.items()
                 if (name >= station if descending else name <= station)
             ]
             conditions.append(f"NOT (time = {bind(to_codec(time))} AND station_id = ANY({bind(before)}))")
@@ -344,11 +299,11 @@ class Measurements:
         if times is None:
             return Page(version, Columns(), more=False)
         try:
-            stations = list(map(self._names.__getitem__, numbers))
+            stations = list(map(self._catalog.names.__getitem__, numbers))
         except KeyError:
             if again:
                 raise
-            await self._learn_stations(connection)
+            await self._catalog.learn(connection)
             return await self._read(connection, query, asked, ids, limit, known, again=True)
         rows = Columns(list(map(from_codec, times)), stations, values)
         if len(set(times)) < len(times):
@@ -375,7 +330,7 @@ class Measurements:
             self._pool.connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            ids = await self._ids_of(connection, names)
+            ids = await self._catalog.ids_of(connection, names)
             version = await connection.fetchval(_VERSION, ids or [0], [date.min])
             if version in known:
                 return Page(version, None, more=False)
@@ -394,50 +349,12 @@ class Measurements:
     async def stations(self, names: Sequence[str] = ()) -> tuple[int, list[Station]]:
         """Return the version of the data as a whole, and stations by name; all of them if none is named."""
         async with self._pool.connection() as connection:
-            rows = await connection.fetch(
-                """
-                SELECT (SELECT coalesce(max(version), 0) FROM airq.coverage
-                        WHERE station_id = 0 AND month = '-infinity') AS version,
-                    name, coalesce(measurements, 0),
-                    (SELECT min(time) FROM airq.measurement WHERE station_id = station.id),
-                    (SELECT max(time) FROM airq.measurement WHERE station_id = station.id)
-                FROM airq.station LEFT JOIN airq.coverage
-                    ON coverage.station_id = station.id AND month = '-infinity'
-                WHERE cardinality($1::text[]) = 0 OR name = ANY($1) ORDER BY name
-                """,
-                list(names),
-            )
-        stations = [
-            Station(
-                name,
-                count,
-                None if first is None else from_codec(first),
-                None if last is None else from_codec(last),
-            )
-            for _, name, count, first, last in rows
-        ]
-        return (rows[0][0] if rows else 0), stations
+            return await read_stations(connection, names)
 
     async def freshness(self) -> Freshness:
         """Return what the metrics tell of the data."""
         async with self._pool.connection() as connection:
-            newest = await connection.fetchval("SELECT max(time) FROM airq.measurement")
-            count, stations = await connection.fetchrow(
-                "SELECT coalesce((SELECT measurements FROM airq.coverage "
-                "WHERE station_id = 0 AND month = '-infinity'), 0), "
-                "(SELECT count(*) FROM airq.station)"
-            )
-            loads = await connection.fetch(
-                "SELECT outcome, count(*), max(finished) FROM airq.load GROUP BY outcome"
-            )
-        finished = [last for outcome, _, last in loads if outcome in ("loaded", "unchanged")]
-        return Freshness(
-            newest=None if newest is None else from_codec(newest),
-            measurements=count,
-            stations=stations,
-            loads={outcome: number for outcome, number, _ in loads},
-            last_load=from_codec(max(finished)) if finished else None,
-        )
+            return await read_freshness(connection)
 
 
 def _version_arguments(query: Query, ids: Sequence[int]) -> tuple[Sequence[int], list[date]]:
