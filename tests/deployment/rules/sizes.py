@@ -105,7 +105,7 @@ def volumes_hold_the_log_of_writes(manifests: Manifests) -> list[str]:
         for claim in _claims(one):
             size = _mib(claim["spec"]["resources"]["requests"]["storage"])
             if log * 2 > size:
-                faults.append(f"{name_of(one)} may keep {log:g} MiB of log into a volume of {size:g}")
+                faults.append(f"{name_of(one)} may keep {log:g} MiB of log in a volume of {size:g}")
     return faults
 
 
